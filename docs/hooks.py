@@ -1,0 +1,152 @@
+"""Reference pages from the code: a page's `<!-- generated: NAME -->` becomes what NAME makes.
+
+The code is the only place that says what a key, an option or a field is; these pages repeat it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+MARK = re.compile(r"<!-- generated: (\w+) -->")
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by mkdocs for every page."""
+    makers = {"recipe": recipe_keys, "cli": command_line, "results": result_fields}
+    return MARK.sub(lambda match: "\n".join(makers[match[1]]()), markdown)
+
+
+def recipe_keys() -> Iterator[str]:
+    """Every key of a recipe: a table a section."""
+    from lowres import registry
+    from lowres.recipe_loading import schema
+
+    tree = schema()
+    definitions = tree["$defs"]
+    yield from section("The recipe itself", tree, definitions)
+    for name in ("Base", "Languages", "Data", "DataSource", "Columns"):
+        key = {"DataSource": "data.source", "Columns": "data.columns"}.get(name, name.lower())
+        yield from section(f"`{key}`", definitions[name], definitions)
+    yield "\n## `task`\n"
+    for name in registry.names("tasks"):
+        module = registry.module("tasks", name)
+        yield f"`name: {name}`: {(module.__doc__ or '').strip()}\n"
+        options = module.Options.model_json_schema()
+        rest = {k: v for k, v in options["properties"].items() if k != "name"}
+        if rest:
+            yield from table({**options, "properties": rest}, options.get("$defs", {}))
+    for name in ("Lora", "Train", "Evaluate"):
+        yield from section(f"`{name.lower()}`", definitions[name], definitions)
+
+
+def result_fields() -> Iterator[str]:
+    """Every field of `results.json`."""
+    from lowres.results import Results
+
+    tree = Results.model_json_schema(by_alias=True)
+    definitions = tree["$defs"]
+    yield from section("The file", tree, definitions)
+    for name in sorted(definitions):
+        yield from section(name, definitions[name], definitions)
+
+
+def command_line() -> Iterator[str]:
+    """Every command with its help, as the terminal shows it."""
+    import click
+    import typer.main
+
+    from lowres.cli import app
+
+    root = typer.main.get_command(app)
+    yield from help_of(root, "lowres")
+    context = click.Context(root, info_name="lowres")
+    for name in root.list_commands(context):  # type: ignore[attr-defined]
+        command = root.get_command(context, name)  # type: ignore[attr-defined]
+        yield from help_of(command, f"lowres {name}")
+
+
+def help_of(command: Any, name: str) -> Iterator[str]:
+    """One command: what it does, how it is called, its arguments and options."""
+    import click
+
+    context = click.Context(command, info_name=name)
+    yield f"\n## `{name}`\n"
+    yield f"{(command.help or '').strip()}\n"
+    usage = " ".join([name, *command.collect_usage_pieces(context)])
+    yield f"```text\n{usage}\n```\n"
+    rows = [p.get_help_record(context) for p in command.get_params(context)]
+    rows = [row for row in rows if row]
+    if rows:
+        yield "| | |\n|---|---|"
+        for left, right in rows:
+            yield f"| `{left.strip()}` | {cell(right)} |"
+        yield ""
+
+
+def section(title: str, part: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
+    """A heading, what the section is, and the table of its keys."""
+    yield f"\n## {title}\n"
+    if part.get("description"):
+        yield f"{part['description']}\n"
+    yield from table(part, definitions)
+
+
+def table(part: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
+    """Key, type, default, meaning."""
+    required = set(part.get("required", ()))
+    yield "| key | type | default | what it is |\n|---|---|---|---|"
+    for key, value in part["properties"].items():
+        default = "**required**" if key in required else default_of(value)
+        about = cell(value.get("description", ""))
+        yield f"| `{key}` | {cell(type_of(value, definitions))} | {default} | {about} |"
+    yield ""
+
+
+def default_of(value: dict[str, Any]) -> str:
+    """The default in YAML's words; a section's default is its own keys' defaults."""
+    default = value.get("default")
+    if isinstance(default, dict):
+        return "see its table" if default else "`{}`"
+    words = {None: "null", True: "true", False: "false"}
+    text = words[default] if default is None or isinstance(default, bool) else str(default)
+    return f"`{text}`" if text else "empty"
+
+
+def type_of(value: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """A JSON schema's type in a few words."""
+    if "$ref" in value:
+        return value["$ref"].rsplit("/", 1)[-1].lower() + " section"
+    if "const" in value:
+        return f"`{value['const']}`"
+    if "enum" in value:
+        return " \\| ".join(f"`{choice}`" for choice in value["enum"])
+    for key in ("anyOf", "oneOf"):
+        if key in value:
+            return " or ".join(dict.fromkeys(type_of(v, definitions) for v in value[key]))
+    if value.get("type") == "array":
+        return "list of " + type_of(value.get("items", {}), definitions)
+    if value.get("type") == "object":
+        inner = value.get("additionalProperties")
+        return "map to " + type_of(inner, definitions) if isinstance(inner, dict) else "map"
+    words = {"integer": "whole number", "string": "text", "boolean": "true or false"}
+    kind = value.get("type", "any")
+    return words.get(kind, kind) + bounds(value)
+
+
+def bounds(value: dict[str, Any]) -> str:
+    """The limits of a number."""
+    signs = {
+        "minimum": "≥",
+        "exclusiveMinimum": ">",
+        "maximum": "≤",
+        "exclusiveMaximum": "<",
+    }
+    found = [f"{sign} {value[key]:g}" for key, sign in signs.items() if key in value]
+    return f" ({', '.join(found)})" if found else ""
+
+
+def cell(text: str) -> str:
+    """Text that can stand in a cell of a Markdown table."""
+    return re.sub(r"(?<!\\)\|", r"\\|", " ".join(text.split()))

@@ -1,0 +1,215 @@
+"""The run folder: one lock, stages that are whole or absent, a manifest written last.
+
+A stage works in `.<name>.partial`, which survives a kill so that long work resumes; when done its
+manifest is written last and the folder is renamed. Whoever finds a manifest finds a whole stage.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from lowres.errors import RunError
+
+MANIFEST = "manifest.json"
+CACHEDIR_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# made by lowres\n"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished stage was made from and what it cost."""
+
+    name: str
+    inputs: str
+    outputs: dict[str, str]
+    seconds: float
+    peak_mb: float
+    notes: dict[str, Any]
+
+
+def fingerprint(value: Any) -> str:
+    """Sixteen hexadecimal digits of plain data."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises `RunError` on a full disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise disk_error(error, path) from error
+
+
+def disk_error(error: OSError, path: Path) -> RunError:
+    """An `OSError` of the run folder in words; a full disk says how to go on."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free_mb = shutil.disk_usage(path.parent).free / 2**20
+        return RunError(
+            f"{path}: the disk is full ({free_mb:.0f} MB free); what was done so far is kept: "
+            "free some space and give the same command again, or use --out on another disk"
+        )
+    return RunError(f"{path}: cannot be written: {error.strerror or error}")
+
+
+class PeakMemory:
+    """Peak resident memory of this process in MB while the block runs (plus GPU if used)."""
+
+    def __init__(self, interval_s: float = 0.05) -> None:
+        self._interval_s = interval_s
+        self._process = psutil.Process()
+        self._stop = threading.Event()
+        self._peak_bytes = 0
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            self._peak_bytes = max(self._peak_bytes, self._process.memory_info().rss)
+            if self._stop.wait(self._interval_s):
+                return
+
+    @property
+    def peak_mb(self) -> float:
+        """The highest reading so far."""
+        return round(self._peak_bytes / 2**20, 1)
+
+
+@dataclass
+class Stage:
+    """A stage in the making: write into `path`, note what the manifest should keep in `notes`."""
+
+    path: Path
+    notes: dict[str, Any]
+
+
+class RunFolder:
+    """`runs/<name>-<digest>/`, held by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def locked(self, recipe_yaml: str) -> Iterator[None]:
+        """Hold the folder. Raises `RunError` when another process does, when the folder belongs
+        to another recipe, or when it holds something else."""
+        self._refuse_strangers(recipe_yaml)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise RunError(
+                f"{self.path}: another process runs this recipe here; wait for it, or give "
+                "--out another folder"
+            ) from error
+        try:
+            if not (self.path / "recipe.yaml").exists():
+                write_text(self.path / "recipe.yaml", recipe_yaml)
+            yield
+        finally:
+            lock.release()
+
+    def _refuse_strangers(self, recipe_yaml: str) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path}: a file stands where the run folder should be")
+        if not self.path.exists():
+            return
+        kept = self.path / "recipe.yaml"
+        if kept.is_file():
+            if kept.read_text(encoding="utf-8") != recipe_yaml:
+                raise RunError(
+                    f"{self.path}: holds the run of another recipe (compare {kept}); give --out "
+                    "another folder, or remove this one"
+                )
+        elif any(f.name != ".lock" for f in self.path.iterdir()):
+            raise RunError(
+                f"{self.path}: not empty and no run of lowres; give another --out"
+            )
+
+    def manifest(self, name: str) -> Manifest | None:
+        """The manifest of a finished stage such as `train/1`, or None."""
+        path = self.path / name / MANIFEST
+        if not path.is_file():
+            return None
+        return Manifest(**json.loads(path.read_text(encoding="utf-8")))
+
+    def finished(self, name: str, inputs: str) -> Manifest | None:
+        """The stage's manifest if it is whole, was made from these inputs, and is undamaged."""
+        found = self.manifest(name)
+        if found is None or found.inputs != inputs:
+            return None
+        for file, expected in found.outputs.items():
+            path = self.path / name / file
+            if not path.is_file() or file_hash(path) != expected:
+                return None
+        return found
+
+    @contextmanager
+    def stage(self, name: str, inputs: str) -> Iterator[Stage]:
+        """Make a stage. On success its manifest is written and the folder renamed into place."""
+        final = self.path / name
+        partial = final.with_name(f".{final.name}.partial")
+        marker = partial / "inputs.txt"
+        if partial.exists() and (not marker.exists() or marker.read_text() != inputs):
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True, exist_ok=True)
+        write_text(marker, inputs)
+        stage = Stage(partial, {})
+        start = time.monotonic()
+        with PeakMemory() as memory:
+            yield stage
+        marker.unlink()
+        outputs = {
+            str(f.relative_to(partial)): file_hash(f)
+            for f in sorted(partial.rglob("*"))
+            if f.is_file() and f.name != MANIFEST
+        }
+        done = Manifest(
+            name, inputs, outputs, round(time.monotonic() - start, 2), memory.peak_mb, stage.notes
+        )
+        write_text(partial / MANIFEST, json.dumps(asdict(done), indent=1, ensure_ascii=False))
+        if final.exists():
+            shutil.rmtree(final)
+        partial.rename(final)

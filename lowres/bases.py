@@ -1,0 +1,411 @@
+"""Known encoders, one row each; what LoRA and heads are called in each architecture; finding one.
+
+Importing this costs nothing: huggingface_hub and transformers are imported where they are used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from lowres import snapshots
+from lowres.embedded import EMBEDDED, rebuild
+from lowres.errors import BaseModelError, HubError, nearest
+
+Pooling = Literal["mean", "cls"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How transformers names the parts of a model type."""
+
+    lora: tuple[str, ...]
+    """Every linear layer of the encoder blocks, by the end of its path."""
+    sequence_head: tuple[str, ...]
+    """Modules of `...ForSequenceClassification` outside the encoder blocks, by full path, with
+    the pooler where the head uses it: a checkpoint without one (e5-small) starts it at random."""
+    token_head: tuple[str, ...] = ("classifier",)
+
+
+_BERT: Final = (
+    "attention.self.query",
+    "attention.self.key",
+    "attention.self.value",
+    "attention.output.dense",
+    "intermediate.dense",
+    "output.dense",
+)
+_GATED: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+ARCHITECTURES: Final[Mapping[str, Architecture]] = {
+    "albert": Architecture(
+        (
+            "attention.query",
+            "attention.key",
+            "attention.value",
+            "attention.dense",
+            "ffn",
+            "ffn_output",
+        ),
+        ("albert.pooler", "classifier"),
+    ),
+    "bert": Architecture(_BERT, ("bert.pooler", "classifier")),
+    "camembert": Architecture(_BERT, ("classifier",)),
+    "deberta-v2": Architecture(
+        (
+            "query_proj",
+            "key_proj",
+            "value_proj",
+            "pos_key_proj",  # only where share_att_key is off
+            "pos_query_proj",
+            "attention.output.dense",
+            "intermediate.dense",
+            "output.dense",
+        ),
+        ("pooler", "classifier"),
+    ),
+    "distilbert": Architecture(
+        ("q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"), ("pre_classifier", "classifier")
+    ),
+    "electra": Architecture(_BERT, ("classifier",)),
+    "ernie": Architecture(_BERT, ("ernie.pooler", "classifier")),
+    "eurobert": Architecture(_GATED, ("dense", "classifier")),
+    "gte": Architecture(_GATED, ("gte.pooler", "classifier")),
+    "megatron-bert": Architecture(_BERT, ("bert.pooler", "classifier")),
+    "modernbert": Architecture(
+        ("Wqkv", "Wi", "Wo"), ("head", "classifier"), token_head=("head", "classifier")
+    ),
+    "mpnet": Architecture(
+        ("attn.q", "attn.k", "attn.v", "attn.o", "intermediate.dense", "output.dense"),
+        ("classifier",),
+    ),
+    "nomic_bert": Architecture(_GATED, ("nomic_bert.pooler", "classifier")),
+    "rembert": Architecture(_BERT, ("rembert.pooler", "classifier")),
+    "roberta": Architecture(_BERT, ("classifier",)),
+    "xlm-roberta": Architecture(_BERT, ("classifier",)),
+    "xlm-roberta-xl": Architecture(_BERT, ("classifier",)),
+}
+"""By `model_type` of config.json. tests/test_bases.py builds a tiny model of each."""
+
+
+@dataclass(frozen=True)
+class BaseRow:
+    """A base by its short name."""
+
+    name: str
+    hub_id: str
+    architecture: str
+    pooling: Pooling
+    """How its authors make one vector of a text."""
+    licence: str
+    note: str
+
+    @property
+    def lora_targets(self) -> tuple[str, ...]:
+        """See `lora_targets`."""
+        return lora_targets(self.architecture)
+
+    @property
+    def offline(self) -> bool:
+        """Whether it can be rebuilt without a network."""
+        return self.name in EMBEDDED
+
+
+@dataclass(frozen=True)
+class LocatedBase:
+    """A base on this machine's disk."""
+
+    name: str
+    """As the recipe names it."""
+    path: str
+    """A folder that transformers loads without a network."""
+    hub_id: str | None
+    revision: str | None
+    """The commit, where the Hub gave one."""
+    obtained: str
+    """As in `results.BaseRecord`."""
+
+
+_SEE_CARD: Final = "see its card"
+_ROWS: Final = (
+    BaseRow(
+        "e5-small",
+        "intfloat/multilingual-e5-small",
+        "bert",
+        "mean",
+        EMBEDDED["e5-small"].licence,
+        "12 x 384, about 100 languages; sentence vectors; XLM-R's vocabulary",
+    ),
+    BaseRow(
+        "e5-base",
+        "intfloat/multilingual-e5-base",
+        "xlm-roberta",
+        "mean",
+        "mit",
+        "12 x 768, about 100 languages; sentence vectors",
+    ),
+    BaseRow(
+        "minilm-en",
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "bert",
+        "mean",
+        EMBEDDED["minilm-en"].licence,
+        "6 x 384, English only, WordPiece, lower-cased",
+    ),
+    BaseRow(
+        "xlm-roberta-base",
+        "FacebookAI/xlm-roberta-base",
+        "xlm-roberta",
+        "mean",
+        "mit",
+        "12 x 768, 100 languages (arXiv:1911.02116)",
+    ),
+    BaseRow(
+        "xlm-roberta-large",
+        "FacebookAI/xlm-roberta-large",
+        "xlm-roberta",
+        "mean",
+        "mit",
+        "24 x 1024, 100 languages; the one that collapses most often in fine-tuning",
+    ),
+    BaseRow(
+        "bert-base-multilingual-cased",
+        "google-bert/bert-base-multilingual-cased",
+        "bert",
+        "mean",
+        "apache-2.0",
+        "mBERT: 12 x 768, 104 languages of Wikipedia, WordPiece",
+    ),
+    BaseRow(
+        "distilbert-base-multilingual-cased",
+        "distilbert/distilbert-base-multilingual-cased",
+        "distilbert",
+        "mean",
+        "apache-2.0",
+        "6 x 768, distilled from mBERT",
+    ),
+    BaseRow(
+        "mdeberta-v3-base",
+        "microsoft/mdeberta-v3-base",
+        "deberta-v2",
+        "mean",
+        "mit",
+        "12 x 768, 100 languages; unstable in fp16; may need base.allow_pickle",
+    ),
+    BaseRow(
+        "mmBERT-base",
+        "jhu-clsp/mmBERT-base",
+        "modernbert",
+        "mean",
+        "mit",
+        "22 x 768, over 1,800 languages (arXiv:2509.06888)",
+    ),
+    BaseRow(
+        "mmBERT-small",
+        "jhu-clsp/mmBERT-small",
+        "modernbert",
+        "mean",
+        "mit",
+        "22 x 384, over 1,800 languages (arXiv:2509.06888)",
+    ),
+    BaseRow(
+        "afro-xlmr-base",
+        "Davlan/afro-xlmr-base",
+        "xlm-roberta",
+        "mean",
+        _SEE_CARD,
+        "XLM-R base adapted to 17 African languages (Alabi et al. 2022)",
+    ),
+    BaseRow(
+        "glot500-base",
+        "cis-lmu/glot500-base",
+        "xlm-roberta",
+        "mean",
+        _SEE_CARD,
+        "XLM-R base adapted to 511 languages (arXiv:2305.12182), larger vocabulary",
+    ),
+    BaseRow(
+        "LaBSE",
+        "sentence-transformers/LaBSE",
+        "bert",
+        "cls",
+        "apache-2.0",
+        "12 x 768, 109 languages; sentence vectors (arXiv:2007.01852)",
+    ),
+)
+ROWS: Final[Mapping[str, BaseRow]] = {row.name: row for row in _ROWS}
+
+_HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
+_TOKENIZER_FILES: Final = ("vocab.txt", "vocab.json", "*.model")
+
+
+def architecture(model_type: str) -> Architecture:
+    """The names of an architecture's parts. Raises `BaseModelError` for one that has no row."""
+    if model_type not in ARCHITECTURES:
+        raise BaseModelError(
+            f"architecture {model_type!r} is no encoder that lowres knows"
+            f"{nearest(model_type, list(ARCHITECTURES))} (known: {', '.join(ARCHITECTURES)})"
+        )
+    return ARCHITECTURES[model_type]
+
+
+def lora_targets(model_type: str) -> tuple[str, ...]:
+    """Ends of the paths of all linear layers in the encoder blocks.
+
+    Some heads have layers of such names too: match within the encoder only.
+    """
+    return architecture(model_type).lora
+
+
+def head_modules(model_type: str, model_class: str) -> tuple[str, ...]:
+    """Full paths of the modules that a head is made of; they train, and stay float.
+
+    Args:
+        model_type: of config.json.
+        model_class: `SequenceClassification` or `TokenClassification`.
+    """
+    heads = architecture(model_type)
+    return {
+        "SequenceClassification": heads.sequence_head,
+        "TokenClassification": heads.token_head,
+    }[model_class]
+
+
+def locate(name: str, revision: str | None = None, allow_pickle: bool = False) -> LocatedBase:
+    """A base on disk: a folder; else from the Hub where it answers, else from the Hub client's
+    cache, else (e5-small, minilm-en) rebuilt from data packages.
+
+    Args:
+        name: a short name (`ROWS`), a Hub id, or a folder.
+        revision: branch, tag or commit on the Hub; `main` by default.
+        allow_pickle: take pytorch_model.bin where there is no model.safetensors.
+
+    Raises:
+        BaseModelError: no such base or folder; no encoder; no fast tokenizer; pickled weights.
+        HubError: the Hub has no such model or revision, it is gated, or nothing is at hand
+            without a network.
+    """
+    row = _row(name)
+    if row is None:
+        folder = _folder(name)
+        if folder is not None:
+            if revision is not None:
+                raise BaseModelError(f"base.revision {revision}: {name} is a folder; remove it")
+            check_folder(folder, name, allow_pickle)
+            return LocatedBase(name, str(folder), None, None, "folder")
+    hub_id = row.hub_id if row else name
+    reason = snapshots.why_out_of_reach()
+    if reason is None:
+        try:
+            path = snapshots.download(hub_id, revision, allow_pickle)
+        except snapshots.OutOfReachError as error:
+            reason = str(error)
+        else:
+            check_folder(path, name, allow_pickle)
+            return LocatedBase(name, str(path), hub_id, path.name, "hub")
+    stored = snapshots.cached(hub_id, revision, allow_pickle)
+    if stored is not None:
+        check_folder(stored, name, allow_pickle)
+        return LocatedBase(name, str(stored), hub_id, stored.name, "cache")
+    if row is not None and row.offline and revision is None:
+        return LocatedBase(name, str(rebuild(row.name)), hub_id, None, EMBEDDED[row.name].obtained)
+    raise HubError(
+        f"base.name {name}: {reason}, and no whole copy of {hub_id}"
+        f"{f' at {revision}' if revision else ''} is in the cache; wanted: config.json, "
+        "tokenizer.json, model.safetensors. Run once with a network, set base.name to a folder "
+        "that holds them, or take base.name=e5-small, which needs no network"
+    )
+
+
+def check_folder(folder: Path, name: str, allow_pickle: bool) -> None:
+    """Raise `BaseModelError` unless a folder holds a known encoder with weights and a tokenizer."""
+    config = _config(folder, name)
+    model_type = str(config.get("model_type"))
+    classes = ", ".join(config.get("architectures") or ())
+    # a BERT may be one half of a seq2seq model, or a decoder
+    decodes = config.get("is_decoder") or config.get("is_encoder_decoder")
+    if decodes or re.search(r"ForCausalLM|LMHeadModel|ForConditionalGeneration", classes):
+        raise BaseModelError(
+            f"base.name {name}: {classes or model_type} generates text; lowres adapts encoders "
+            f"({', '.join(ARCHITECTURES)})"
+        )
+    if model_type not in ARCHITECTURES:
+        raise BaseModelError(
+            f"base.name {name}: model_type {model_type!r} is no encoder that lowres knows "
+            f"(known: {', '.join(ARCHITECTURES)})"
+        )
+    if not _has(folder, snapshots.SAFE_WEIGHTS):
+        if not _has(folder, snapshots.PICKLED_WEIGHTS):
+            raise BaseModelError(f"base.name {name}: no model.safetensors in {folder}")
+        if not allow_pickle:
+            raise BaseModelError(snapshots.refusal(name))
+    if not (folder / "tokenizer.json").is_file():
+        _check_convertible(folder, name)
+
+
+def _row(name: str) -> BaseRow | None:
+    by_hub_id = {row.hub_id: row for row in _ROWS}
+    if name in ROWS:
+        return ROWS[name]
+    return None if Path(name).is_dir() else by_hub_id.get(name)
+
+
+def _folder(name: str) -> Path | None:
+    """The folder meant, None for a Hub id. Raises `BaseModelError` for what can be neither."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
+        raise BaseModelError(f"base.name {name}: no such folder")
+    if not _HUB_ID.fullmatch(name):
+        raise BaseModelError(
+            f"unknown base {name!r}{nearest(name, list(ROWS))}; see `lowres ls bases`, or give a "
+            "Hub id (namespace/name) or a folder"
+        )
+    return None
+
+
+def _config(folder: Path, name: str) -> dict[str, Any]:
+    file = folder / "config.json"
+    if not file.is_file():
+        if (folder / "adapter_config.json").is_file():
+            raise BaseModelError(
+                f"base.name {name}: an adapter, not a base; name the base it is of"
+            )
+        raise BaseModelError(
+            f"base.name {name}: no config.json in {folder}; a base is a folder such as "
+            "save_pretrained of transformers writes"
+        )
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BaseModelError(f"{file}: not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise BaseModelError(f"{file}: expected a JSON object")
+    return config
+
+
+def _has(folder: Path, patterns: tuple[str, ...]) -> bool:
+    return any(file for pattern in patterns for file in folder.glob(pattern))
+
+
+def _check_convertible(folder: Path, name: str) -> None:
+    """Without tokenizer.json a fast tokenizer must be made of the vocabulary, or can't be."""
+    reason = "no tokenizer.json and no vocabulary"
+    if _has(folder, _TOKENIZER_FILES):
+        from transformers import AutoTokenizer
+
+        try:
+            if AutoTokenizer.from_pretrained(folder, local_files_only=True).is_fast:
+                return
+            reason = "only a slow one"
+        except (OSError, ValueError, ImportError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+    raise BaseModelError(
+        f"base.name {name}: has no fast tokenizer ({reason}); lowres needs one to follow words to "
+        "their pieces"
+    )

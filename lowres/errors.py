@@ -1,0 +1,60 @@
+"""The one tree of errors. Each class knows the exit status of the command that meets it.
+
+Exit statuses: 0 done · 1 a bug · 2 the user must change something · 3 finished, but a score must
+not be trusted · 130 interrupted, resumable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+
+class LowresError(Exception):
+    """What the user must change: one line that says what failed, what was expected, what to do."""
+
+    exit_status = 2
+
+
+class RecipeError(LowresError):
+    """A recipe that cannot be read; carries every fault at once, one line each."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class LanguageError(LowresError):
+    """A language code that no table knows."""
+
+
+class DataError(LowresError):
+    """A data file or data set that cannot be read as the recipe says; names file:line."""
+
+
+class BaseModelError(LowresError):
+    """A base that cannot be found, loaded or used as an encoder."""
+
+
+class HubError(LowresError):
+    """The Hub did not give what was asked: missing, gated, renamed, or no network."""
+
+
+class RunError(LowresError):
+    """A run folder that cannot be used: locked, of another recipe, or on a full disk."""
+
+
+class DeviceError(LowresError):
+    """This machine cannot do what the recipe asks; says which key to change."""
+
+
+class Interrupted(LowresError):  # noqa: N818 - an event, not an error
+    """Ctrl-C or SIGTERM; the run folder is whole and resumes."""
+
+    exit_status = 130
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """`"; did you mean 'x'?"` for the closest known word, or the empty string."""
+    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

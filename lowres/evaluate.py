@@ -1,0 +1,155 @@
+"""Answers of the adapters and of every baseline on every test set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from lowres import inference, model, predictions, registry
+from lowres.baselines import BaselineContext
+from lowres.bases import LocatedBase
+from lowres.data import LabelledData
+from lowres.hardware import Hardware
+from lowres.progress import Progress
+from lowres.recipe import Recipe
+from lowres.results import TokenizerRecord
+
+
+def predict_adapter(
+    recipe: Recipe,
+    seed: int,
+    data: LabelledData,
+    located: LocatedBase,
+    hardware: Hardware,
+    adapter: Path,
+    folder: Path,
+    progress: Progress,
+) -> None:
+    """Answers of one seed's adapter, to `folder/<seed>/<language>.jsonl`; goes on where it was."""
+    missing = [
+        language
+        for language in data.tests
+        if not predictions.path_of(folder, str(seed), language).is_file()
+    ]
+    if not missing:
+        return
+    tokenizer = model.load_tokenizer(located)
+    base = model.load_base(located, recipe.base, recipe.task, data.labels, hardware)
+    network = model.load_adapter(base, adapter)
+    total = sum(len(data.tests[language]) for language in missing)
+    with progress.bar(f"evaluate, seed {seed}", total) as advance:
+        for language in missing:
+            examples = data.tests[language]
+            answers = inference.predict(
+                network,
+                tokenizer,
+                recipe.task,
+                data.labels,
+                examples,
+                hardware,
+                recipe.train.max_tokens,
+                recipe.evaluate.batch_tokens,
+            )
+            file = predictions.path_of(folder, str(seed), language)
+            predictions.write(file, examples, recipe.task.gold_field, answers)
+            advance(len(examples))
+
+
+def baseline_names(recipe: Recipe) -> tuple[str, ...]:
+    """Plug-ins in `lowres/baselines` that this recipe asks for, in the order of the table."""
+    if recipe.evaluate.baselines != "auto":
+        return recipe.evaluate.baselines
+    lexical = recipe.task.lexical_baselines
+    yardsticks = tuple(
+        f"{name}_target" for name in lexical if f"{name}_target" in registry.names("baselines")
+    )
+    return (*lexical, "probe", *yardsticks)
+
+
+def predict_baselines(
+    recipe: Recipe,
+    data: LabelledData,
+    located: LocatedBase,
+    hardware: Hardware,
+    folder: Path,
+    progress: Progress,
+) -> list[str]:
+    """Answers of every baseline, to `folder/<system>/<language>.jsonl`; returns the systems."""
+    systems = []
+    embedder = _Embedder(recipe, located, data, hardware)
+    names = baseline_names(recipe)
+    with progress.bar("baselines", len(names)) as advance:
+        for name in names:
+            plugin = registry.module("baselines", name)
+            systems.append(plugin.SYSTEM)
+            done = folder / plugin.SYSTEM / ".whole"
+            if not done.is_file():
+                context = BaselineContext(data=data, task=recipe.task, embed=embedder)
+                for language, answers in plugin.predict(context).items():
+                    file = predictions.path_of(folder, plugin.SYSTEM, language)
+                    predictions.write(file, data.tests[language], recipe.task.gold_field, answers)
+                done.parent.mkdir(parents=True, exist_ok=True)
+                done.touch()
+            advance(1)
+    return systems
+
+
+class _Embedder:
+    """The frozen base's features, loaded when a baseline first asks."""
+
+    def __init__(
+        self, recipe: Recipe, located: LocatedBase, data: LabelledData, hardware: Hardware
+    ) -> None:
+        self._recipe = recipe
+        self._located = located
+        self._labels = data.labels
+        self._hardware = hardware
+        self._loaded: tuple[Any, Any] | None = None
+
+    def __call__(self, examples: Any) -> Any:
+        recipe = self._recipe
+        if self._loaded is None:
+            base = model.load_base(
+                self._located, recipe.base, recipe.task, self._labels, self._hardware
+            )
+            self._loaded = base.base_model, model.load_tokenizer(self._located)
+        encoder, tokenizer = self._loaded
+        return inference.embed(
+            encoder,
+            tokenizer,
+            recipe.task,
+            examples,
+            self._hardware,
+            recipe.train.max_tokens,
+            recipe.evaluate.batch_tokens,
+        )
+
+
+def tokenizer_records(
+    recipe: Recipe, data: LabelledData, located: LocatedBase
+) -> list[TokenizerRecord]:
+    """Fertility and unknown share of the base's tokenizer on every test set."""
+    tokenizer = model.load_tokenizer(located)
+    records = []
+    for language, examples in data.tests.items():
+        windows = recipe.task.encode(examples, tokenizer, (), recipe.train.max_tokens)
+        fields = [f for f in recipe.task.fields if f != recipe.task.gold_field]
+        texts = [
+            " ".join(row[f]) if isinstance(row[f], list) else row[f]
+            for row in examples
+            for f in fields
+        ]
+        ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        pieces = sum(len(row) for row in ids)
+        unknown = sum(row.count(tokenizer.unk_token_id) for row in ids)
+        words = sum(len(text.split()) for text in texts)
+        records.append(
+            TokenizerRecord(
+                language=language,
+                fertility=round(pieces / max(1, words), 3),
+                unknown_share=round(unknown / max(1, pieces), 4),
+                windows=sum(n > 1 for n in Counter(windows["example"]).values()),
+            )
+        )
+    return records

@@ -1,0 +1,233 @@
+"""The table of contents of a run: its stages in order, what resumes, what is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lowres import artifacts
+from lowres.artifacts import RunFolder
+from lowres.progress import Progress, Silent
+from lowres.recipe import Recipe
+from lowres.recipe_loading import digest, dump
+
+if TYPE_CHECKING:
+    from lowres.bases import LocatedBase
+    from lowres.data import LabelledData
+    from lowres.hardware import Hardware
+    from lowres.results import Results
+
+STAGES = ("extend", "adapt", "train", "evaluate", "publish")
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One stage as it would run: why it is skipped, or whether it is there already."""
+
+    name: str
+    state: str
+
+
+def run_folder(recipe: Recipe, out: Path | None = None) -> Path:
+    """Where this recipe's run lives: `out`, or `runs/<name>-<digest>`."""
+    return out if out is not None else RUNS / f"{recipe.name}-{digest(recipe)}"
+
+
+def plan(recipe: Recipe, out: Path | None = None) -> list[Planned]:
+    """The stages that `run` would go through; nothing is loaded."""
+    folder = RunFolder(run_folder(recipe, out))
+    stages = [
+        Planned("extend", "skipped: the recipe has no tokenizer section"),
+        Planned("adapt", "skipped: the recipe has no adapt section"),
+    ]
+    names = [*(f"train/{seed}" for seed in recipe.seeds), "evaluate"]
+    for name in names:
+        partial = folder.path / Path(name).parent / f".{Path(name).name}.partial"
+        done = folder.manifest(name) is not None
+        state = "done" if done else "resumes" if partial.exists() else "to do"
+        stages.append(Planned(name, state))
+    return [*stages, Planned("publish", "by `lowres publish`")]
+
+
+def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = None) -> Results:
+    """Execute a recipe; goes on from whatever an earlier call finished.
+
+    Args:
+        recipe: what to do.
+        out: the run folder; by default `runs/<name>-<digest of the resolved recipe>`.
+        progress: where to tell how it goes.
+
+    Returns:
+        What `results.json` holds.
+
+    Raises:
+        LowresError: when the user must change something; the run folder stays whole.
+        Interrupted: on Ctrl-C; the same call goes on.
+    """
+    from lowres import bases, data, hardware
+
+    progress = progress or Silent()
+    folder = RunFolder(run_folder(recipe, out))
+    machine = hardware.detect(recipe.train.precision)
+    team = _Team()
+    if not team.is_main:
+        return _help_training(recipe, folder, machine, team)
+    with folder.locked(dump(recipe)):
+        start = time.monotonic()
+        with artifacts.PeakMemory() as memory:
+            progress.say(f"{folder.path}: reading data")
+            labelled = data.load(recipe)
+            located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
+            progress.say(f"base: {located.name}, {located.obtained}")
+            for seed in recipe.seeds:
+                _train_seed(recipe, seed, labelled, located, machine, folder, progress, team)
+            team.wait()
+            _evaluate(recipe, labelled, located, machine, folder, progress)
+        return _finish(recipe, labelled, located, machine, folder, time.monotonic() - start, memory)
+
+
+class _Team:
+    """The processes of `accelerate launch`; one alone when there was none."""
+
+    def __init__(self) -> None:
+        self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.is_main = int(os.environ.get("RANK", "0")) == 0
+        if self.size > 1:
+            from accelerate import PartialState
+
+            PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"))
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            from accelerate import PartialState
+
+            PartialState().wait_for_everyone()
+
+
+def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _Team) -> Any:
+    """What the other processes of a distributed run do: their share of training, no files."""
+    from lowres import bases, data
+    from lowres.train import train
+
+    labelled = data.load(recipe)
+    located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
+    inputs = _inputs(recipe, labelled, located)
+    for seed in recipe.seeds:
+        team.wait()
+        if folder.finished(f"train/{seed}", inputs) is None:
+            partial = folder.path / "train" / f".{seed}.partial"
+            train(recipe, seed, labelled, located, machine, partial, Silent())
+        team.wait()
+    team.wait()
+    raise SystemExit(0)
+
+
+def _inputs(recipe: Recipe, labelled: LabelledData, located: LocatedBase) -> str:
+    """Fingerprint of all that training depends on."""
+    return artifacts.fingerprint(
+        {
+            "recipe": digest(recipe),
+            "base": [located.hub_id, located.revision, located.obtained],
+            "train": labelled.train.to_dict(),
+            "dev": labelled.dev.to_dict(),
+            "labels": labelled.labels,
+        }
+    )
+
+
+def _train_seed(
+    recipe: Recipe,
+    seed: int,
+    labelled: LabelledData,
+    located: LocatedBase,
+    machine: Hardware,
+    folder: RunFolder,
+    progress: Progress,
+    team: _Team,
+) -> None:
+    name, inputs = f"train/{seed}", _inputs(recipe, labelled, located)
+    if folder.finished(name, inputs) is not None:
+        progress.say(f"{name}: done before")
+        team.wait()
+        team.wait()
+        return
+    from lowres.train import train
+
+    with folder.stage(name, inputs) as stage:
+        team.wait()
+        outcome = train(recipe, seed, labelled, located, machine, stage.path, progress)
+        stage.notes.update(asdict(outcome))
+    team.wait()
+    progress.say(f"{name}: source dev {outcome.dev:.3f} at step {outcome.best_step}")
+
+
+def _evaluate(
+    recipe: Recipe,
+    labelled: LabelledData,
+    located: LocatedBase,
+    machine: Hardware,
+    folder: RunFolder,
+    progress: Progress,
+) -> None:
+    from lowres import evaluate
+
+    tests = {language: test.to_dict() for language, test in labelled.tests.items()}
+    trained = _inputs(recipe, labelled, located)
+    inputs = artifacts.fingerprint([trained, tests])
+    if folder.finished("evaluate", inputs) is not None:
+        progress.say("evaluate: done before")
+        return
+    with folder.stage("evaluate", inputs) as stage:
+        answers = stage.path / "predictions"
+        systems = evaluate.predict_baselines(recipe, labelled, located, machine, answers, progress)
+        for seed in recipe.seeds:
+            adapter = folder.path / "train" / str(seed) / "adapter"
+            evaluate.predict_adapter(
+                recipe, seed, labelled, located, machine, adapter, answers, progress
+            )
+        stage.notes["systems"] = systems
+        stage.notes["tokenizer"] = [
+            record.model_dump() for record in evaluate.tokenizer_records(recipe, labelled, located)
+        ]
+
+
+def _finish(
+    recipe: Recipe,
+    labelled: LabelledData,
+    located: LocatedBase,
+    machine: Hardware,
+    folder: RunFolder,
+    seconds: float,
+    memory: artifacts.PeakMemory,
+) -> Results:
+    """Scores, verdicts and the files people read: `results.json`, `report.html`."""
+    from lowres import report, scoring
+
+    results = scoring.collect(recipe, labelled, located, machine, folder, seconds, memory.peak_mb)
+    text = json.dumps(results.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
+    artifacts.write_text(folder.path / "results.json", text + "\n")
+    report.write_report(results, folder.path / "report.html")
+    link = folder.path / "predictions"
+    if not link.exists() and not link.is_symlink():
+        link.symlink_to(Path("evaluate") / "predictions", target_is_directory=True)
+    return results
+
+
+def untrusted(results: Results) -> list[str]:
+    """Why a score must not be trusted (exit status 3); empty when all can be."""
+    lines = [
+        f"seed {seed.seed}: {seed.status} even at half the learning rate; not in the averages"
+        for seed in results.seeds
+        if seed.status != "ok"
+    ]
+    bad = ("collapsed", "negative transfer")
+    lines += [
+        f"{v.language}: {v.verdict}: {v.reason}" for v in results.verdicts if v.verdict in bad
+    ]
+    return lines

@@ -1,0 +1,53 @@
+"""Answers of every system on every test set, one JSON line an example, in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lowres import artifacts
+from lowres.tasks import Prediction
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def path_of(folder: Path, system: str, language: str) -> Path:
+    """`predictions/<seed or system>/<language>.jsonl`."""
+    return folder / system / f"{language}.jsonl"
+
+
+def write(file: Path, examples: Dataset, gold_field: str, answers: Sequence[Prediction]) -> None:
+    """Write all lines or none: id, gold, predicted, probability."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        json.dumps(
+            {
+                "id": example,
+                "gold": gold,
+                "predicted": answer.answer,
+                "probability": _rounded(answer.probability),
+            },
+            ensure_ascii=False,
+        )
+        for example, gold, answer in zip(
+            list(examples["id"]), list(examples[gold_field]), answers, strict=True
+        )
+    ]
+    artifacts.write_text(file, "\n".join(lines) + "\n")
+
+
+def read(file: Path) -> list[Prediction]:
+    """What `write` wrote, rounded to four places."""
+    rows: list[dict[str, Any]] = [
+        json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+    return [Prediction(row["predicted"], row["probability"]) for row in rows]
+
+
+def _rounded(probability: float | list[float]) -> float | list[float]:
+    if isinstance(probability, list):
+        return [round(float(p), 4) for p in probability]
+    return round(float(probability), 4)

@@ -1,0 +1,263 @@
+"""Every section of a recipe as a frozen type. This is the only place that holds a default.
+
+An absent section is a skipped stage. Reading, overrides and the JSON schema are in
+`recipe_loading.py`. Nothing here imports torch, transformers, peft or datasets.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from lowres import registry
+from lowres.languages import canonical
+
+SPLITS = ("train", "dev", "test")
+
+
+def _listed(value: Any) -> Any:
+    """One value is read as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def _language(value: Any) -> Any:
+    return canonical(value) if isinstance(value, str) else value
+
+
+Language = Annotated[str, BeforeValidator(_language)]
+LanguageList = Annotated[tuple[Language, ...], BeforeValidator(_listed)]
+
+
+class Section(BaseModel):
+    """Common to all sections: unknown keys are refused, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Base(Section):
+    """The pretrained encoder."""
+
+    name: str
+    """A name that `lowres ls bases` prints, a Hub id, or a folder."""
+    revision: str | None = None
+    """Hub revision (branch, tag or commit); resolved to a commit and recorded."""
+    quantization: Literal["8bit", "4bit", "none"] = "8bit"
+    """8bit: LLM.int8 by bitsandbytes; 4bit: NF4; none: float32 (bf16 autocast where it pays)."""
+    allow_pickle: bool = False
+    """Load `pytorch_model.bin` when no safetensors exist. Pickled files can run code."""
+
+
+class Languages(Section):
+    """Where labels come from and where transfer is measured (FLORES codes such as `yor_Latn`)."""
+
+    source: LanguageList
+    """One or several languages with labelled training data."""
+    targets: LanguageList
+    """Languages that transfer is measured on; their labels are only ever used to score."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Languages:
+        if not self.source:
+            raise ValueError("languages.source is empty: name at least one language with labels")
+        for role, codes in (("source", self.source), ("targets", self.targets)):
+            repeated = sorted({code for code in codes if codes.count(code) > 1})
+            if repeated:
+                raise ValueError(f"languages.{role} names {', '.join(repeated)} twice")
+        both = sorted(set(self.source) & set(self.targets))
+        if both:
+            raise ValueError(
+                f"{', '.join(both)} is both source and target: transfer from a language to itself "
+                "is not zero-shot; remove it from languages.targets (the source is scored anyway)"
+            )
+        return self
+
+
+class Columns(Section):
+    """What the data set calls each field; a field left out is found by its usual names."""
+
+    id: str | None = None
+    text: str | None = None
+    text_pair: str | None = None
+    label: str | None = None
+    tokens: str | None = None
+    tags: str | None = None
+
+
+class DataSource(Section):
+    """Where labelled data is and how it is written."""
+
+    hub: str | None = None
+    """Hub data set id, always `namespace/name`."""
+    config: str | None = None
+    """Hub configuration, may hold `{lang}`."""
+    revision: str | None = None
+    """Hub revision; resolved to a commit at the first load and recorded."""
+    files: str | dict[Literal["train", "dev", "test"], str] | None = None
+    """Path template with `{lang}` and `{split}` (or one path a split), from the current folder;
+    `lowres:` at the front means inside the package; `*` is any part of a name where exactly one
+    file matches. Wins over `hub`."""
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "conll", "conllu", "iob2"] = "auto"
+    """auto: by the file's extension."""
+    quoting: Literal["auto", "csv", "none"] = "auto"
+    """CSV/TSV: `csv` = fields may be wrapped in double quotes; `none` = a quote is a letter;
+    auto: decided on the whole file (quotes that balance and wrap whole fields), and reported."""
+    columns: Columns = Columns()
+    names: dict[Language, str] = Field(default_factory=dict)
+    """Language code -> what this data set calls the language."""
+    splits: dict[Literal["train", "dev", "test"], str] = Field(default_factory=dict)
+    """Split -> its name there. By default dev is found as dev, validation or valid."""
+    labels: dict[str, str | None] = Field(default_factory=dict)
+    """Label there -> label here; null drops the example (tagging: the tag becomes O)."""
+
+    @field_validator("hub")
+    @classmethod
+    def _namespaced(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", value):
+            raise ValueError(
+                f"{value!r} is no Hub data set id: write it as namespace/name "
+                "(bare ids such as 'xnli' are refused by the Hub since 2025)"
+            )
+        return value
+
+
+class Data(DataSource):
+    """Labelled data of sources and targets; `data.source` says otherwise for the sources."""
+
+    source: DataSource | None = None
+    """Where the source language's data is, when it is in another set than the targets'."""
+    unseen_labels: Literal["error", "drop", "wrong"] = "error"
+    """A target label that the source never showed: error, drop those examples, or keep them
+    and count them as wrong."""
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Data:
+        for where, part in (("data", self), ("data.source", self.source)):
+            if part is not None and part.hub is None and part.files is None:
+                raise ValueError(f"{where} names no data: give {where}.hub or {where}.files")
+        return self
+
+
+class Lora(Section):
+    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685) through peft."""
+
+    rank: int = Field(16, ge=1, le=1024)
+    alpha: float = Field(32, gt=0)
+    """Scale: updates are multiplied by alpha / rank (rsLoRA: alpha / sqrt(rank))."""
+    dropout: float = Field(0.05, ge=0, lt=1)
+    targets: Literal["auto"] | tuple[str, ...] = "auto"
+    """Linear modules to adapt, by suffix; auto: every linear layer of the encoder blocks."""
+    rslora: bool = False
+    """Rank-stabilised scaling (Kalajdzievski 2023, arXiv:2312.03732)."""
+    dora: bool = False
+    """Weight-decomposed LoRA (Liu et al. 2024, arXiv:2402.09353)."""
+
+
+class Train(Section):
+    """Optimisation; AdamW with linear warm-up and decay."""
+
+    epochs: float = Field(10, gt=0)
+    steps: int | None = Field(None, ge=1)
+    """Optimiser steps; overrides epochs."""
+    learning_rate: float = Field(3e-4, gt=0)
+    """Peak rate of the LoRA weights."""
+    head_learning_rate: float = Field(3e-3, gt=0)
+    """Peak rate of the task head: freshly initialised, it wants about ten times the rate."""
+    batch: int = Field(16, ge=1)
+    """Effective batch: sentences (windows) an optimiser step, over all processes."""
+    micro_batch: int | None = Field(None, ge=1)
+    """Windows a forward pass; the rest is accumulated. Must divide batch."""
+    max_tokens: int = Field(128, ge=8)
+    """Sub-word tokens a window; longer texts become several windows, nothing is cut."""
+    warmup: float = Field(0.1, ge=0, lt=1)
+    """Share of the steps in which the rate rises from 0."""
+    weight_decay: float = Field(0.01, ge=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    patience: int | None = Field(None, ge=1)
+    """Stop after this many epochs without a better source-dev score; null: never."""
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """auto: bf16 where the hardware has it (compute capability 8.0, AVX512-BF16), fp16 on older
+    GPUs, else fp32."""
+    gradient_checkpointing: bool = False
+    report_to: Annotated[
+        tuple[Literal["tensorboard", "wandb", "trackio"], ...], BeforeValidator(_listed)
+    ] = ()
+
+    @model_validator(mode="after")
+    def _divides(self) -> Train:
+        if self.micro_batch is not None and self.batch % self.micro_batch:
+            raise ValueError(
+                f"train.micro_batch {self.micro_batch} does not divide train.batch {self.batch}"
+            )
+        return self
+
+
+class Evaluate(Section):
+    """What is measured beside the adapter."""
+
+    baselines: Literal["auto"] | tuple[str, ...] = "auto"
+    """auto: all that fit the task (majority, tfidf or lookup, probe, the yardstick)."""
+    metrics: Literal["auto"] | tuple[str, ...] = "auto"
+    """auto: the task's own; the first one is what checkpoints are chosen by."""
+    bootstrap: int = Field(1000, ge=100)
+    """Resamples of the test set for 95% intervals and paired tests."""
+    batch_tokens: int = Field(4096, ge=64)
+    """Tokens a forward pass, padding included; sentences are sorted by length first."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_metrics(cls, value: Any) -> Any:
+        return _known("metric", value, registry.names("metrics"))
+
+    @field_validator("baselines")
+    @classmethod
+    def _known_baselines(cls, value: Any) -> Any:
+        return _known("baseline", value, registry.names("baselines"))
+
+
+def _known(what: str, value: Any, known: tuple[str, ...]) -> Any:
+    from lowres.errors import nearest
+
+    for name in () if value == "auto" else value:
+        if name not in known:
+            raise ValueError(
+                f"unknown {what} {name!r}{nearest(name, known)} (known: {', '.join(known)})"
+            )
+    return value
+
+
+def _task_type() -> Any:
+    options = [registry.module("tasks", name).Options for name in registry.names("tasks")]
+    return Annotated[reduce(or_, options), Field(discriminator="name")]
+
+
+class Recipe(Section):
+    """One study: what is asked, of which base, languages and data."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    """Names the run folder."""
+    question: str = ""
+    """What the study asks, in one sentence; stands at the top of the report."""
+    base: Base
+    languages: Languages
+    data: Data
+    task: _task_type()  # type: ignore[valid-type]
+    lora: Lora = Lora()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    seeds: tuple[int, ...] = (1,)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seed_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int) else value
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or len(set(value)) != len(value) or min(value) < 0:
+            raise ValueError("seeds must be one or more different whole numbers, 0 or above")
+        return value

@@ -1,0 +1,182 @@
+"""`results.json`, schema 1: all that the terminal table, the report and the model card read."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BaseRecord(Row):
+    name: str
+    hub_id: str | None = None
+    revision: str | None = None
+    obtained: str
+    """How the base was had: `hub`, `cache`, `folder` or `rebuilt from 4 bits (<packages>)`."""
+    quantization: str
+    parameters: int
+    trainable_parameters: int
+
+
+class Stage(Row):
+    name: str
+    seconds: float
+    peak_mb: float
+    planned_mb: float | None = None
+
+
+class Score(Row):
+    """One figure. `seed` is null for systems without one. `low`, `high`: 95% bootstrap interval.
+
+    `system`: adapter, majority, tfidf, lookup, probe, tfidf-target, lookup-target.
+    `language`: a FLORES code. `n`: test examples.
+    """
+
+    system: str
+    seed: int | None = None
+    language: str
+    role: Literal["source", "target"]
+    split: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class Average(Row):
+    """Macro average over languages; mean ± sd and median over the seeds that can be trusted."""
+
+    system: str
+    metric: str
+    over: Literal["targets", "source", "source and targets"]
+    mean: float
+    sd: float | None
+    median: float
+    seeds: int
+    languages: int
+
+
+class Comparison(Row):
+    """Paired bootstrap on the same examples: delta = a - b, two-sided p."""
+
+    a: str
+    b: str
+    language: str
+    metric: str
+    delta: float
+    low: float
+    high: float
+    p: float
+    seed: int | None = None
+
+
+class Verdict(Row):
+    language: str
+    verdict: Literal[
+        "transfers",
+        "no better than TF-IDF",
+        "no better than lookup",
+        "collapsed",
+        "negative transfer",
+        "not judged",
+    ]
+    reason: str
+
+
+class CurvePoint(Row):
+    seed: int
+    step: int
+    epoch: float
+    name: str
+    """`loss`, `learning_rate` or `dev <metric>`."""
+    value: float
+
+
+class Confusion(Row):
+    language: str
+    labels: list[str]
+    counts: list[list[int]]
+    """Rows gold, columns predicted; the first trusted seed."""
+
+
+class Mistake(Row):
+    language: str
+    id: str
+    text: str
+    gold: str
+    predicted: str
+    probability: float | None = None
+
+
+class SeedRecord(Row):
+    seed: int
+    status: Literal["ok", "collapsed", "nan"]
+    retried: bool
+    learning_rate: float
+    best_step: int
+    steps: int
+    dev: float
+    """Source-dev score of the checkpoint that was kept."""
+
+
+class Resources(Row):
+    seconds: float
+    peak_mb: float
+    device: str
+    precision: str
+    energy_kwh: float | None = None
+
+
+class LanguageRecord(Row):
+    code: str
+    name: str
+    direction: Literal["ltr", "rtl"]
+    script: str
+
+
+class TokenizerRecord(Row):
+    """Fertility: sub-word pieces a word; unknown_share: of pieces."""
+
+    language: str
+    fertility: float
+    unknown_share: float
+    windows: int
+    """Examples that needed more than one window."""
+
+
+class DataRecord(Row):
+    language: str
+    split: str
+    n: int
+    where: str
+    """File or `hub id@commit:config`."""
+    notes: list[str] = Field(default_factory=list)
+
+
+class Results(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    recipe: dict[str, Any]
+    base: BaseRecord
+    labels: list[str]
+    languages: list[LanguageRecord]
+    data: list[DataRecord]
+    stages: list[Stage]
+    seeds: list[SeedRecord]
+    scores: list[Score]
+    averages: list[Average]
+    comparisons: list[Comparison]
+    verdicts: list[Verdict]
+    curves: list[CurvePoint]
+    confusions: list[Confusion]
+    mistakes: list[Mistake]
+    tokenizer: list[TokenizerRecord]
+    resources: Resources
+    warnings: list[str]
+    versions: dict[str, str]

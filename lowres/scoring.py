@@ -1,0 +1,390 @@
+"""Predictions to `results.json`: scores with intervals, comparisons, verdicts, averages."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from lowres import __version__, predictions, stats
+from lowres.artifacts import Manifest, RunFolder
+from lowres.bases import LocatedBase
+from lowres.data import LabelledData
+from lowres.hardware import Hardware
+from lowres.languages import describe
+from lowres.recipe import Recipe
+from lowres.results import (
+    Average,
+    BaseRecord,
+    Comparison,
+    Confusion,
+    CurvePoint,
+    LanguageRecord,
+    Mistake,
+    Resources,
+    Results,
+    Score,
+    SeedRecord,
+    Stage,
+    TokenizerRecord,
+    Verdict,
+)
+from lowres.tasks import Prediction
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+MISTAKES = 20
+ADAPTER = "adapter"
+LIBRARIES = (
+    "torch", "transformers", "peft", "datasets", "accelerate", "bitsandbytes", "tokenizers",
+    "scikit-learn",
+)  # fmt: skip
+
+
+class Answers:
+    """All systems' predictions of a run, read when asked for."""
+
+    def __init__(self, folder: Path, data: LabelledData, gold_field: str) -> None:
+        self._folder = folder
+        self._data = data
+        self._gold = {language: list(test[gold_field]) for language, test in data.tests.items()}
+        self._read: dict[tuple[str, str], list[Prediction]] = {}
+
+    def gold(self, language: str) -> list[Any]:
+        """Gold labels, or lists of tags."""
+        return self._gold[language]
+
+    def has(self, system: str, language: str) -> bool:
+        """Whether this system answered this language."""
+        return predictions.path_of(self._folder, system, language).is_file()
+
+    def rows(self, system: str, language: str) -> list[Prediction]:
+        """Answers with their probabilities; an adapter is named by its seed."""
+        key = (system, language)
+        if key not in self._read:
+            self._read[key] = predictions.read(predictions.path_of(self._folder, *key))
+        return self._read[key]
+
+    def labels(self, system: str, language: str) -> list[Any]:
+        """Answers alone."""
+        return [row.answer for row in self.rows(system, language)]
+
+
+def collect(
+    recipe: Recipe,
+    data: LabelledData,
+    located: LocatedBase,
+    hardware: Hardware,
+    folder: RunFolder,
+    seconds: float,
+    peak_mb: float,
+) -> Results:
+    """Everything that `results.json` holds, from the run folder's finished stages."""
+    trained = [_whole(folder, f"train/{seed}") for seed in recipe.seeds]
+    evaluated = _whole(folder, "evaluate")
+    answers = Answers(folder.path / "evaluate" / "predictions", data, recipe.task.gold_field)
+    systems: list[str] = evaluated.notes["systems"]
+    metrics = metric_names(recipe, data.labels)
+    seeds = [seed_record(m) for m in trained]
+    scores = _scores(recipe, data, answers, systems, metrics)
+    kept = [s.seed for s in seeds if s.status == "ok"]
+    middle = median_seed(scores, metrics[0], kept or list(recipe.seeds))
+    comparisons = _comparisons(recipe, data, answers, systems, metrics[0], middle)
+    stages = [*trained, evaluated]
+    return Results(
+        schema=1,
+        recipe=recipe.model_dump(mode="json"),
+        base=BaseRecord(
+            name=located.name,
+            hub_id=located.hub_id,
+            revision=located.revision,
+            obtained=located.obtained,
+            quantization=recipe.base.quantization,
+            parameters=trained[0].notes["parameters"],
+            trainable_parameters=trained[0].notes["trainable_parameters"],
+        ),
+        labels=list(data.labels),
+        languages=[_language(code) for code in data.tests],
+        data=list(data.records),
+        stages=[Stage(name=m.name, seconds=m.seconds, peak_mb=m.peak_mb) for m in stages],
+        seeds=seeds,
+        scores=scores,
+        averages=_averages(scores, kept),
+        comparisons=comparisons,
+        verdicts=_verdicts(recipe, answers, scores, comparisons, middle),
+        curves=[
+            CurvePoint(seed=m.notes["seed"], step=step, epoch=epoch, name=name, value=value)
+            for m in trained
+            for step, epoch, name, value in m.notes["curves"]
+        ],
+        confusions=_confusions(recipe, data, answers, middle),
+        mistakes=_mistakes(recipe, data, answers, middle),
+        tokenizer=[TokenizerRecord(**row) for row in evaluated.notes["tokenizer"]],
+        resources=Resources(
+            seconds=round(sum(m.seconds for m in stages), 1),
+            peak_mb=max(peak_mb, *(m.peak_mb for m in stages)),
+            device=hardware.device,
+            precision=hardware.precision,
+            energy_kwh=None,
+        ),
+        warnings=list(data.warnings),
+        versions=versions(),
+    )
+
+
+def _whole(folder: RunFolder, name: str) -> Manifest:
+    manifest = folder.manifest(name)
+    assert manifest is not None, f"stage {name} has run before its scores are collected"
+    return manifest
+
+
+def metric_names(recipe: Recipe, labels: Sequence[str]) -> tuple[str, ...]:
+    """The recipe's metrics, or the task's own."""
+    asked = recipe.evaluate.metrics
+    return recipe.task.metrics(labels) if asked == "auto" else asked
+
+
+def seed_record(manifest: Manifest) -> SeedRecord:
+    """What became of one seed, from the notes of its stage."""
+    notes = manifest.notes
+    return SeedRecord(**{key: notes[key] for key in SeedRecord.model_fields})
+
+
+def versions() -> dict[str, str]:
+    """Of lowres, Python and the libraries that results depend on."""
+    found = {"lowres": __version__, "python": platform.python_version()}
+    return found | {library: metadata.version(library) for library in LIBRARIES}
+
+
+def _language(code: str) -> LanguageRecord:
+    known = describe(code)
+    return LanguageRecord(
+        code=code, name=known.name, direction=known.direction, script=known.script
+    )
+
+
+def _role(recipe: Recipe, language: str) -> Literal["source", "target"]:
+    return "source" if language in recipe.languages.source else "target"
+
+
+def _scores(
+    recipe: Recipe,
+    data: LabelledData,
+    answers: Answers,
+    systems: Sequence[str],
+    metrics: Sequence[str],
+) -> list[Score]:
+    runs: list[tuple[str, int | None, str]] = [
+        *((ADAPTER, seed, str(seed)) for seed in recipe.seeds),
+        *((system, None, system) for system in systems),
+    ]
+    scores = []
+    for language in data.tests:
+        for system, seed, where in runs:
+            if not answers.has(where, language):
+                continue
+            for metric in metrics:
+                found = stats.score(
+                    metric,
+                    answers.gold(language),
+                    answers.labels(where, language),
+                    data.labels,
+                    recipe.evaluate.bootstrap,
+                )
+                scores.append(
+                    Score(
+                        system=system,
+                        seed=seed,
+                        language=language,
+                        role=_role(recipe, language),
+                        split=data.splits[language],
+                        metric=metric,
+                        value=found.value,
+                        low=found.low,
+                        high=found.high,
+                        n=found.n,
+                    )
+                )
+    return scores
+
+
+def median_seed(scores: Sequence[Score], metric: str, seeds: Sequence[int]) -> int:
+    """The seed whose mean over targets is the (lower) median: comparisons and examples use it."""
+    means = {}
+    for seed in seeds:
+        values = [
+            s.value for s in scores if s.seed == seed and s.metric == metric and s.role == "target"
+        ]
+        means[seed] = statistics.fmean(values) if values else 0.0
+    ordered = sorted(means, key=lambda seed: (means[seed], seed))
+    return ordered[(len(ordered) - 1) // 2]
+
+
+def _averages(scores: Sequence[Score], kept: Sequence[int]) -> list[Average]:
+    """Macro averages over languages; a system is averaged only over languages it has all of."""
+    averages = []
+    groups: list[tuple[Literal["targets", "source", "source and targets"], set[str]]] = [
+        ("targets", {"target"}),
+        ("source", {"source"}),
+        ("source and targets", {"source", "target"}),
+    ]
+    for over, roles in groups:
+        inside = [s for s in scores if s.role in roles]
+        languages = {s.language for s in inside}
+        for system, metric in dict.fromkeys((s.system, s.metric) for s in inside):
+            per_seed = []
+            for seed in kept if system == ADAPTER else [None]:
+                values = {
+                    s.language: s.value
+                    for s in inside
+                    if (s.system, s.metric, s.seed) == (system, metric, seed)
+                }
+                if set(values) == languages:
+                    per_seed.append(statistics.fmean(values.values()))
+            if per_seed:
+                averages.append(
+                    Average(
+                        system=system,
+                        metric=metric,
+                        over=over,
+                        mean=statistics.fmean(per_seed),
+                        sd=statistics.stdev(per_seed) if len(per_seed) > 1 else None,
+                        median=statistics.median(per_seed),
+                        seeds=len(per_seed),
+                        languages=len(languages),
+                    )
+                )
+    return averages
+
+
+def _comparisons(
+    recipe: Recipe,
+    data: LabelledData,
+    answers: Answers,
+    systems: Sequence[str],
+    metric: str,
+    seed: int,
+) -> list[Comparison]:
+    rows = []
+    for language in data.tests:
+        for system in systems:
+            if not answers.has(system, language):
+                continue
+            found = stats.paired(
+                metric,
+                answers.gold(language),
+                answers.labels(str(seed), language),
+                answers.labels(system, language),
+                data.labels,
+                recipe.evaluate.bootstrap,
+            )
+            rows.append(
+                Comparison(
+                    a=ADAPTER,
+                    b=system,
+                    language=language,
+                    metric=metric,
+                    delta=found.delta,
+                    low=found.low,
+                    high=found.high,
+                    p=found.p,
+                    seed=seed,
+                )
+            )
+    return rows
+
+
+def _verdicts(
+    recipe: Recipe,
+    answers: Answers,
+    scores: Sequence[Score],
+    comparisons: Sequence[Comparison],
+    seed: int,
+) -> list[Verdict]:
+    """One a target, from the seed that comparisons use."""
+    return [
+        stats.judge(
+            language,
+            answers.gold(language),
+            answers.labels(str(seed), language),
+            [c for c in comparisons if c.language == language],
+            [s for s in scores if s.language == language],
+            seed,
+        )
+        for language in recipe.languages.targets
+    ]
+
+
+def _confusions(recipe: Recipe, data: LabelledData, answers: Answers, seed: int) -> list[Confusion]:
+    """Gold by predicted, words for tagging (entity types without their B- and I-)."""
+    found = []
+    for language in data.tests:
+        gold = _flat(answers.gold(language))
+        predicted = _flat(answers.labels(str(seed), language))
+        labels = list(dict.fromkeys([*(_type(label) for label in data.labels), *sorted(set(gold))]))
+        index = {label: i for i, label in enumerate(labels)}
+        counts = np.zeros((len(labels), len(labels)), dtype=int)
+        np.add.at(counts, ([index[g] for g in gold], [index[p] for p in predicted]), 1)
+        found.append(Confusion(language=language, labels=labels, counts=counts.tolist()))
+    return found
+
+
+def _flat(rows: Sequence[Any]) -> list[str]:
+    return [_type(tag) for row in rows for tag in (row if isinstance(row, list) else [row])]
+
+
+def _type(label: str) -> str:
+    return label[2:] if label.startswith(("B-", "I-")) else label
+
+
+def _mistakes(recipe: Recipe, data: LabelledData, answers: Answers, seed: int) -> list[Mistake]:
+    """The surest wrong answers of each language: they teach most."""
+    found = []
+    for language, test in data.tests.items():
+        wrong = [
+            (i, gold, row)
+            for i, (gold, row) in enumerate(
+                zip(answers.gold(language), answers.rows(str(seed), language), strict=True)
+            )
+            if gold != row.answer
+        ]
+        wrong.sort(key=lambda item: (-_least(item[2].probability), item[0]))
+        found += [_mistake(language, test, i, gold, row) for i, gold, row in wrong[:MISTAKES]]
+    return found
+
+
+def _least(probability: float | list[float]) -> float:
+    return min(probability, default=0.0) if isinstance(probability, list) else probability
+
+
+def _mistake(language: str, test: Dataset, index: int, gold: Any, row: Prediction) -> Mistake:
+    example = test[index]
+    if not isinstance(gold, list):
+        text = " ⟶ ".join(example[f] for f in ("text", "text_pair") if f in example)
+        return Mistake(
+            language=language,
+            id=str(example["id"]),
+            text=text,
+            gold=gold,
+            predicted=str(row.answer),
+            probability=_least(row.probability),
+        )
+    words = [
+        (word, g, p)
+        for word, g, p in zip(example["tokens"], gold, row.answer, strict=True)
+        if g != p
+    ]
+    return Mistake(
+        language=language,
+        id=str(example["id"]),
+        text=" ".join(example["tokens"]),
+        gold=", ".join(f"{word}/{g}" for word, g, _ in words),
+        predicted=", ".join(f"{word}/{p}" for word, _, p in words),
+        probability=_least(row.probability),
+    )

@@ -1,0 +1,226 @@
+"""What every test has: no network, the shared data if it is there, three tiny encoders.
+
+The encoders are random but whole folders: config, safetensors and a fast tokenizer of its family,
+trained here on a few sentences in six scripts, so that loading them is loading a real base.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Set before any import of the libraries that read them. LOWRES_CACHE is left as it is: rebuilding
+# e5-small takes seconds, and what the user already has is hash-checked.
+_hf_home = tempfile.TemporaryDirectory(prefix="lowres-tests-hf-")
+atexit.register(_hf_home.cleanup)
+os.environ["HF_HOME"] = _hf_home.name
+os.environ.pop("HF_TOKEN", None)
+for _name, _value in {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",  # two workers on two cores; and sums come out the same everywhere
+}.items():
+    os.environ.setdefault(_name, _value)
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+settings.register_profile(
+    "lowres", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("lowres")
+
+SENTENCES = (
+    "The teacher opened the window because the room was hot.",
+    "Where is the market, and when does it open?",
+    "They played football near the river in Nairobi on Sunday.",
+    "The doctor said the medicine costs 250 shillings.",
+    "Mwalimu alifungua dirisha kwa sababu chumba kilikuwa na joto.",
+    "Soko liko wapi, na linafunguliwa saa ngapi?",
+    "Olùkọ́ ṣí fèrèsé nítorí pé yàrá náà gbóná.",
+    "Níbo ni ọjà wà, ìgbà wo ni ó máa ń ṣí?",
+    "Malami ya buɗe taga saboda ɗakin yana da zafi.",
+    "El maestro abrió la ventana porque hacía calor en la habitación.",
+    "अध्यापक ने खिड़की खोली क्योंकि कमरा गरम था।",
+    "बाज़ार कहाँ है और कब खुलता है?",
+    "መምህሩ መስኮቱን ከፈተ ምክንያቱም ክፍሉ ሞቃት ነበር።",
+    "ገበያው የት ነው፣ መቼስ ይከፈታል?",
+    "فتح المعلم النافذة لأن الغرفة كانت حارة.",
+    "أين السوق ومتى يفتح؟",
+    "老师打开了窗户,因为房间很热。",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--regenerate-goldens",
+        action="store_true",
+        help="write what the tests got over the golden files, instead of comparing",
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """`golden(name, text)`: the text is what the file holds, to the letter.
+
+    A bare name lies in tests/goldens; one with a slash counts from the root of the repository.
+    """
+
+    def compare(name: str, text: str) -> None:
+        file = REPOSITORY / (name if "/" in name else f"tests/goldens/{name}")
+        if request.config.getoption("--regenerate-goldens"):
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        assert file.is_file(), f"no {file}: run pytest with --regenerate-goldens and read it"
+        assert text == file.read_text(encoding="utf-8"), (
+            f"{name} changed; if that is meant, run pytest with --regenerate-goldens"
+        )
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets, or a skip that says how to get it."""
+    folder = Path(os.environ.get("LOWRES_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data sets at {folder}; set LOWRES_DATA to their folder")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def sentences() -> tuple[str, ...]:
+    """What the tiny tokenizers were trained on: nine languages, six scripts."""
+    return SENTENCES
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny random BERT (2 layers × 32) with a cased WordPiece tokenizer."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import BertConfig, BertTokenizer
+
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    trained.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+    trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trained.train_from_iterator(
+        SENTENCES,
+        trainers.WordPieceTrainer(vocab_size=600, special_tokens=specials, show_progress=False),
+    )
+    tokenizer = BertTokenizer(
+        vocab=trained.get_vocab(), do_lower_case=False, strip_accents=False, model_max_length=128
+    )
+    return _saved(tmp_path_factory, "tiny-bert", BertConfig, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny_unigram_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny random XLM-R with a Unigram tokenizer, special ids as in the real one."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import XLMRobertaConfig, XLMRobertaTokenizer
+
+    specials = ["<s>", "<pad>", "</s>", "<unk>"]
+    trained = Tokenizer(models.Unigram())
+    trained.pre_tokenizer = pre_tokenizers.Metaspace()
+    trained.train_from_iterator(
+        SENTENCES,
+        trainers.UnigramTrainer(
+            vocab_size=400, special_tokens=specials, unk_token="<unk>", show_progress=False
+        ),
+    )
+    pieces = [tuple(piece) for piece in _model_state(trained)["vocab"]]
+    tokenizer = XLMRobertaTokenizer(vocab=[*pieces, ("<mask>", 0.0)], model_max_length=128)
+    return _saved(tmp_path_factory, "tiny-xlm-roberta", XLMRobertaConfig, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny_bpe_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny random RoBERTa with a byte-level BPE tokenizer."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import RobertaConfig, RobertaTokenizer
+
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trained.train_from_iterator(
+        SENTENCES,
+        trainers.BpeTrainer(
+            vocab_size=600,
+            special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    state = _model_state(trained)
+    tokenizer = RobertaTokenizer(
+        vocab=state["vocab"],
+        merges=[tuple(merge) for merge in state["merges"]],
+        add_prefix_space=True,  # words given one by one must read as words inside a sentence
+        model_max_length=128,
+    )
+    return _saved(tmp_path_factory, "tiny-roberta", RobertaConfig, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tiny_base: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of `tiny_base`."""
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(tiny_base)
+    return tokenizer
+
+
+def _model_state(tokenizer: Any) -> dict[str, Any]:
+    import json
+
+    state: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
+    return state
+
+
+def _saved(
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    config_class: type[PretrainedConfig],
+    tokenizer: PreTrainedTokenizerBase,
+) -> Path:
+    import torch
+    from transformers import AutoModel
+
+    folder = tmp_path_factory.mktemp("bases") / name
+    config = config_class(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        # RoBERTa counts positions from the padding id on: 128 tokens need 130 rows.
+        max_position_embeddings=130,
+        type_vocab_size=2 if config_class.model_type == "bert" else 1,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModel.from_config(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
