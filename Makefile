@@ -35,10 +35,10 @@ lint: $(VENV)/.installed ## ruff, mypy, import-linter
 check: lint fast ## what a commit must pass: lint and the fast tests
 
 docs: $(VENV)/.docs ## the documentation, into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 serve: $(VENV)/.docs ## the documentation, on http://127.0.0.1:8000
-	$(BIN)/mkdocs serve
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 wheel: $(VENV)/.installed ## the package, into dist/
 	$(BIN)/python -m build --outdir dist

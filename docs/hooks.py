@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+SECTION_KEYS = {"DataSource": "data.source", "Columns": "data.columns"}
 MARK = re.compile(r"<!-- generated: (\w+) -->")
 
 
@@ -27,7 +28,7 @@ def recipe_keys() -> Iterator[str]:
     definitions = tree["$defs"]
     yield from section("The recipe itself", tree, definitions)
     for name in ("Base", "Languages", "Data", "DataSource", "Columns"):
-        key = {"DataSource": "data.source", "Columns": "data.columns"}.get(name, name.lower())
+        key = SECTION_KEYS.get(name, name.lower())
         yield from section(f"`{key}`", definitions[name], definitions)
     yield "\n## `task`\n"
     for name in registry.names("tasks"):
@@ -106,7 +107,9 @@ def table(part: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
 
 def default_of(value: dict[str, Any]) -> str:
     """The default in YAML's words; a section's default is its own keys' defaults."""
-    default = value.get("default")
+    if "default" not in value:
+        return "`{}`" if value.get("type") == "object" else "`[]`"
+    default = value["default"]
     if isinstance(default, dict):
         return "see its table" if default else "`{}`"
     words = {None: "null", True: "true", False: "false"}
@@ -117,7 +120,11 @@ def default_of(value: dict[str, Any]) -> str:
 def type_of(value: dict[str, Any], definitions: dict[str, Any]) -> str:
     """A JSON schema's type in a few words."""
     if "$ref" in value:
-        return value["$ref"].rsplit("/", 1)[-1].lower() + " section"
+        name = value["$ref"].rsplit("/", 1)[-1]
+        if "tasks" in name:
+            return "[task](#task)"
+        key = SECTION_KEYS.get(name, name)
+        return f"[{key}](#{key.lower().replace('.', '')})"
     if "const" in value:
         return f"`{value['const']}`"
     if "enum" in value:

@@ -195,18 +195,37 @@ def curve_charts(results: Results) -> tuple[CurveChart, ...]:
 
 def _curve_chart(results: Results, name: str) -> CurveChart:
     points = [p for p in results.curves if p.name == name and math.isfinite(p.value)]
-    seeds = list(dict.fromkeys(p.seed for p in points))
-    status = {record.seed: record for record in results.seeds}
+    records = {record.seed: record for record in results.seeds}
     last_step = max(p.step for p in points) or 1
-    top = _nice_top(max(p.value for p in points)) if name == "loss" else 1.0
-    title = (
-        "Training loss"
-        if name == "loss"
-        else f"Source dev {metric_name(name.removeprefix('dev '))}"
-    )
-    ends = "; ".join(f"seed {seed} ends at {number(_last(points, seed))}" for seed in seeds)
+    is_loss = name == "loss"
+    top = _nice_top(max(p.value for p in points)) if is_loss else 1.0
+    metric = metric_name(name.removeprefix("dev "))
+    title = "Training loss" if is_loss else f"Source dev {metric}"
+    by_seed = {
+        seed: [p for p in points if p.seed == seed]
+        for seed in dict.fromkeys(p.seed for p in points)
+    }
+    ends = "; ".join(f"seed {s} ends at {number(mine[-1].value)}" for s, mine in by_seed.items())
     key = "curve-" + "".join(c if c.isalnum() else "-" for c in name)
     svg = _svg(PLOT_PX + 24, key, f"{title} by step", ends)
+    plot = _frame(svg, top, last_step)
+    legend = []
+    for index, (seed, mine) in enumerate(by_seed.items()):
+        css = f"curve c{index % 5}"
+        record = records.get(seed)
+        trouble = "" if record is None or record.status == "ok" else STATUSES[record.status]
+        legend.append((f"seed {seed}" + (f" ({trouble})" if trouble else ""), css))
+        for run in _runs(mine):
+            places = [(1000 * p.step / last_step, _height(p.value / top)) for p in run]
+            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+            SubElement(plot, "polyline", {"class": css, "points": line})
+        if not is_loss:
+            _dots(svg, mine, record.best_step if record is not None else -1, last_step, css)
+    return CurveChart(name, title, _markup(svg), tuple(legend))
+
+
+def _frame(svg: Element, top: float, last_step: int) -> Element:
+    """Grid and labels; returns the inner drawing, 1000 wide, that stretches with the page."""
     for share in TICKS:
         y = _height(share)
         _line(svg, "grid", 0, y, 1, y)
@@ -214,49 +233,8 @@ def _curve_chart(results: Results, name: str) -> CurveChart:
     for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         label = f"step {round(last_step * share):,}" if share else "0"
         _text(svg, "tick", share, PLOT_PX + 18, anchor, label)
-    plot = SubElement(
-        svg,
-        "svg",
-        {
-            "x": "0",
-            "y": "0",
-            "width": "100%",
-            "height": f"{PLOT_PX}",
-            "viewBox": f"0 0 1000 {PLOT_PX}",
-            "preserveAspectRatio": "none",
-        },
-    )
-    legend = []
-    for index, seed in enumerate(seeds):
-        css = f"curve c{index % 5}"
-        record = status.get(seed)
-        legend.append(
-            (
-                f"seed {seed}"
-                + (
-                    ""
-                    if record is None or record.status == "ok"
-                    else f" ({STATUSES[record.status]})"
-                ),
-                css,
-            )
-        )
-        mine = [p for p in points if p.seed == seed]
-        for run in _runs(mine):
-            SubElement(
-                plot,
-                "polyline",
-                {
-                    "class": css,
-                    "points": " ".join(
-                        f"{1000 * p.step / last_step:.1f},{_height(p.value / top):.1f}" for p in run
-                    ),
-                },
-            )
-        if name != "loss":
-            best_step = record.best_step if record is not None else -1
-            _dots(svg, mine, best_step, last_step, css)
-    return CurveChart(name, title, _markup(svg), tuple(legend))
+    size = {"width": "100%", "height": f"{PLOT_PX}", "viewBox": f"0 0 1000 {PLOT_PX}"}
+    return SubElement(svg, "svg", {**size, "preserveAspectRatio": "none"})
 
 
 def _height(share: float) -> float:
@@ -280,10 +258,6 @@ def _dots(
                 "r": "5" if kept else "2.2",
             },
         )
-
-
-def _last(points: Sequence[CurvePoint], seed: int) -> float:
-    return [p.value for p in points if p.seed == seed][-1]
 
 
 def _runs(points: Sequence[CurvePoint]) -> list[list[CurvePoint]]:

@@ -97,9 +97,7 @@ def load(recipe: Recipe) -> LabelledData:
             f"the training data of {', '.join(sources)} shows one label ({', '.join(labels)}); "
             "at least two are needed: check data.columns and data.labels"
         )
-    settled, warnings = label_names.align(
-        list(parts.values()), labels, recipe.data.unseen_labels
-    )
+    settled, warnings = label_names.align(list(parts.values()), labels, recipe.data.unseen_labels)
     parts = dict(zip(parts, settled, strict=True))
     for part in settled:
         _check_filled(part, needed=part.split != "train" or part.language in sources)
@@ -210,9 +208,7 @@ class _SplitReader:
         if table is None:
             return None
         origin = self.origin
-        part = examples(
-            table, self.fields, origin.spec.columns, origin.key, origin.language, split
-        )
+        part = examples(table, self.fields, origin.spec.columns, origin.key, origin.language, split)
         return self.renames.apply(part)
 
     def _table(self, split: str) -> Table | None:
@@ -252,9 +248,7 @@ def _assembled(
 ) -> LabelledData:
     sources, targets = recipe.languages.source, recipe.languages.targets
     fields = tuple(recipe.task.fields)
-    splits = {
-        code: "test" if (code, "test") in parts else "dev" for code in (*sources, *targets)
-    }
+    splits = {code: "test" if (code, "test") in parts else "dev" for code in (*sources, *targets)}
     return LabelledData(
         labels=labels,
         train=_dataset([parts[code, "train"] for code in sources], fields),

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo
 
 PARQUET_BRANCH = "refs/convert/parquet"
-COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def open_set(origin: Origin) -> HubSet:
 def _resolve(origin: Origin, revision: str | None) -> DatasetInfo | None:
     """What the revision is now; None where the Hub cannot be reached."""
     from huggingface_hub import HfApi, errors
-    from huggingface_hub.utils import httpx
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     hub_id = str(origin.spec.hub)
     try:
@@ -151,7 +150,7 @@ def _prepared(origin: Origin, config: str | None, builder: DatasetBuilder) -> Da
     from datasets import DatasetDict
     from datasets.exceptions import DatasetsError
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils import httpx
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     try:
         builder.download_and_prepare()
@@ -164,11 +163,20 @@ def _prepared(origin: Origin, config: str | None, builder: DatasetBuilder) -> Da
 
 def _from_cache(origin: Origin, config: str | None) -> HubSet:
     """What an earlier load left in the cache of `datasets`; its folder is named by the commit."""
+    from datasets.packaged_modules.cache.cache import Cache
+
     hub_id = str(origin.spec.hub)
     revision = origin.spec.revision
     try:
-        builder = _builder(origin, config, revision)
-    except HubError:
+        # What `load_dataset` falls back to, without its half minute of retries a data set.
+        builder = Cache(
+            dataset_name=hub_id.split("/")[1],
+            repo_id=hub_id,
+            config_name=config,
+            version="auto",
+            hash="auto",
+        )
+    except ValueError:
         what = f"{hub_id}, configuration {config}" if config else hub_id
         raise HubError(
             f"{origin.key}.hub: no network, and {what} is not in the cache; connect once, "
@@ -213,6 +221,4 @@ def _from_parquet_branch(origin: Origin, config: str | None) -> HubSet:
     if partial:
         notes.append("the Hub converted only the first part of a split (partial-)")
     builder = load_dataset_builder("parquet", data_files=found)
-    return HubSet(
-        hub_id, str(info.sha), config, _prepared(origin, config, builder), tuple(notes)
-    )
+    return HubSet(hub_id, str(info.sha), config, _prepared(origin, config, builder), tuple(notes))

@@ -88,8 +88,10 @@ def is_bio(labels: Iterable[str]) -> bool:
     """Whether these are O and B-/I- tags."""
     labels = set(labels)
     inside = labels - {OUTSIDE}
-    return OUTSIDE in labels and bool(inside) and all(
-        name[:2] in ("B-", "I-") and len(name) > 2 for name in inside
+    return (
+        OUTSIDE in labels
+        and bool(inside)
+        and all(name[:2] in ("B-", "I-") and len(name) > 2 for name in inside)
     )
 
 
@@ -128,7 +130,8 @@ def align(
     """Settle labels that the source never showed, as `data.unseen_labels` says.
 
     Returns the parts and one warning a part that was touched. With `wrong` gold answers keep
-    their name: no system trained on the source can give it.
+    their name: no system trained on the source can give it. A target's train split loses those
+    examples even then, else the yardstick alone could get them right.
     """
     strange = {id(part): found for part in parts if (found := unseen(part, labels))}
     if strange and policy == "error":
@@ -144,7 +147,7 @@ def align(
         if found is not None:
             names = ", ".join(sorted(found.counts))
             n = len(found.examples)
-            if policy == "drop":
+            if policy == "drop" or part.split == "train":
                 gone = set(found.examples)
                 part = part.keep([i for i in range(len(part)) if i not in gone])
                 note = f"{n} examples dropped: the source never shows {names}"

@@ -158,7 +158,8 @@ def absent(origin: Origin, split: str) -> str:
     missing = places[0].path.name
     while not folder.is_dir() and folder != folder.parent:
         folder, missing = folder.parent, folder.name
-    there = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    entries = folder.iterdir() if folder.is_dir() else ()
+    there = sorted(entry.name for entry in entries if not entry.name.startswith("."))
     hint = nearest(missing, there)
     if not hint and there:
         hint = f"; {folder} holds {', '.join(there[:8])}{' …' if len(there) > 8 else ''}"

@@ -129,9 +129,7 @@ def _text(path: Path) -> tuple[str, list[str]]:
     return text, notes
 
 
-def _delimited(
-    path: Path, text: str, notes: list[str], delimiter: str, quoting: str
-) -> Table:
+def _delimited(path: Path, text: str, notes: list[str], delimiter: str, quoting: str) -> Table:
     if quoting == "auto":
         decision = quotes.decide(text, delimiter)
         mode: str = decision.mode
@@ -335,8 +333,9 @@ def _parquet(path: Path) -> Table:
     with TemporaryDirectory(prefix="lowres-parquet-") as cache:
         try:
             dataset = Dataset.from_parquet(str(path), cache_dir=cache, keep_in_memory=True)
-        except DatasetGenerationError as error:
-            raise DataError(f"{path}: broken Parquet file: {error.__cause__ or error}") from None
+        except (DatasetGenerationError, ValueError, OSError) as error:
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise DataError(f"{path}: broken Parquet file: {reason}") from None
     return table_of(dataset, str(path))
 
 

@@ -156,11 +156,11 @@ def _matches(file: str, patterns: tuple[str, ...]) -> bool:
 def _translated(hub_id: str, revision: str | None) -> Iterator[None]:
     """The client's errors to ours, one line each."""
     from huggingface_hub import constants
-    from huggingface_hub.errors import (
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
         GatedRepoError,
         HfHubHTTPError,
         HFValidationError,
-        HTTPError,  # type: ignore[attr-defined]
+        HTTPError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -190,8 +190,9 @@ def _translated(hub_id: str, revision: str | None) -> Iterator[None]:
         status = error.response.status_code
         if status in (401, 403):
             raise HubError(
-                f"base.name {hub_id}: {constants.ENDPOINT} refused access (HTTP {status}); run "
-                "`hf auth login` with a token that may read it, or set base.name to a folder"
+                f"base.name {hub_id}: {constants.ENDPOINT} refused access (HTTP {status}): "
+                "missing, private or gated; run `hf auth login` with a token that may read it, or set "
+                "base.name to a folder with a copy"
             ) from error
         raise OutOfReachError(f"{constants.ENDPOINT} answered HTTP {status}") from error
     except (LocalEntryNotFoundError, HTTPError) as error:

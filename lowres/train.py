@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch.nn import functional
-from transformers import EarlyStoppingCallback, Trainer, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from lowres import artifacts, inference, model, training_callbacks
 from lowres.bases import LocatedBase
@@ -315,6 +315,8 @@ class SourceTrainer(Trainer):
         self._head_rate = head_rate
         self._order = order
         self.add_callback(training_callbacks.EpochOrder(order))
+        # it prints every logged row to standard output; the bar and the report show them
+        self.remove_callback(PrinterCallback)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
         return self._order

@@ -184,6 +184,31 @@ def test_every_dependency_is_pinned_and_has_its_reason():
         assert name in reasons.replace("_", "-"), f"CONTRIBUTING.md does not say why {name}"
 
 
+def test_every_import_is_a_declared_dependency():
+    from importlib.metadata import packages_distributions
+
+    declared = {
+        re.match(r"[\w-]+", line)[0].lower().replace("_", "-")
+        for line in PROJECT["project"]["dependencies"]
+    }
+    of_module = packages_distributions()
+    optional = {"codecarbon"}
+    missing = set()
+    for path in (ROOT / "lowres").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for name in {name.partition(".")[0] for name in names}:
+                if name == "lowres" or name in sys.stdlib_module_names or name in optional:
+                    continue
+                homes = {home.lower().replace("_", "-") for home in of_module.get(name, [name])}
+                # pydantic pins its own core to the version it needs
+                if not homes & (declared | {"pydantic-core"}):
+                    missing.add(f"{name} ({path.name})")
+    assert not missing
+
+
 def test_readme_names_targets_and_commands_that_exist():
     import typer.main
 

@@ -1,0 +1,86 @@
+"""The reference pages say what the code says."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def hooks():
+    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_recipe_key_is_documented(hooks):
+    from lowres.recipe_loading import schema
+
+    page = hooks.on_page_markdown("<!-- generated: recipe -->")
+    tree = schema()
+    sections = {name: part for name, part in tree["$defs"].items() if "tasks" not in name}
+    for part in (tree, *sections.values()):
+        for key in part["properties"]:
+            assert f"| `{key}` |" in page
+    for name in ("classification", "tagging", "pairs"):
+        assert f"`name: {name}`" in page
+
+
+def test_every_command_is_documented(hooks):
+    import typer.main
+
+    from lowres.cli import app
+
+    page = hooks.on_page_markdown("<!-- generated: cli -->")
+    for name, command in typer.main.get_command(app).commands.items():
+        assert f"## `lowres {name}`" in page
+        for parameter in command.params:
+            for option in parameter.opts:
+                assert option in page
+
+
+def test_every_field_of_the_results_is_documented(hooks):
+    from lowres.results import Results
+
+    page = hooks.on_page_markdown("<!-- generated: results -->")
+    tree = Results.model_json_schema(by_alias=True)
+    for name, part in (("The file", tree), *tree["$defs"].items()):
+        assert f"## {name}" in page
+        for key in part["properties"]:
+            assert f"| `{key}` |" in page
+
+
+@pytest.mark.parametrize("name", ["recipe", "cli", "results"])
+def test_tables_are_whole(hooks, name):
+    page = hooks.on_page_markdown(f"<!-- generated: {name} -->")
+    widths = []
+    for line in page.splitlines():
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        if cells and widths and widths[-1]:
+            assert cells == widths[-1], line
+        widths.append(cells)
+
+
+def test_pages_of_the_menu_exist():
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("nav:")[1]
+    pages = re.findall(r": (\S+\.md)", menu)
+    assert len(pages) >= 9
+    for page in pages:
+        assert (ROOT / "docs" / page).is_file(), page
+
+
+def test_commands_in_the_pages_exist():
+    import typer.main
+
+    from lowres.cli import app
+
+    commands = set(typer.main.get_command(app).commands)
+    for page in (ROOT / "docs").rglob("*.md"):
+        for command in re.findall(r"^lowres ([a-z]+)", page.read_text("utf-8"), flags=re.MULTILINE):
+            assert command in commands, f"{page}: lowres {command}"
