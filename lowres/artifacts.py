@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
+from lowres.energy import EnergyMeter
 from lowres.errors import RunError
 
 MANIFEST = "manifest.json"
@@ -198,8 +199,10 @@ class RunFolder:
         write_text(marker, inputs)
         stage = Stage(partial, {})
         start = time.monotonic()
-        with PeakMemory() as memory:
+        with PeakMemory() as memory, EnergyMeter() as energy:
             yield stage
+        if energy.kwh is not None:
+            stage.notes["energy_kwh"] = energy.kwh
         marker.unlink()
         outputs = {
             str(f.relative_to(partial)): file_hash(f)

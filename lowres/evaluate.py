@@ -126,6 +126,17 @@ class _Embedder:
         )
 
 
+def mended(recipe: Recipe, data: LabelledData, located: LocatedBase) -> list[str]:
+    """What the task had to mend in the examples (cut words, words without a piece), in words."""
+    tokenizer = model.load_tokenizer(located)
+    parts = {"train": data.train, "dev": data.dev, **data.tests}
+    return [
+        f"{name}: {note}"
+        for name, examples in parts.items()
+        for note in recipe.task.notes(examples, tokenizer, recipe.train.max_tokens)
+    ]
+
+
 def tokenizer_records(
     recipe: Recipe, data: LabelledData, located: LocatedBase
 ) -> list[TokenizerRecord]:

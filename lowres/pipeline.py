@@ -195,6 +195,7 @@ def _evaluate(
         stage.notes["tokenizer"] = [
             record.model_dump() for record in evaluate.tokenizer_records(recipe, labelled, located)
         ]
+        stage.notes["warnings"] = evaluate.mended(recipe, labelled, located)
 
 
 def _finish(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 Advance = Callable[[int], None]
@@ -15,14 +15,8 @@ class Progress(Protocol):
     def say(self, line: str) -> None:
         """One line of news."""
 
-    def bar(self, description: str, total: int) -> _Bar:
+    def bar(self, description: str, total: int) -> AbstractContextManager[Advance]:
         """A bar of `total` units; the block gets a function that moves it on by n units."""
-
-
-class _Bar(Protocol):
-    def __enter__(self) -> Advance: ...
-
-    def __exit__(self, *exc: object) -> bool | None: ...
 
 
 class Silent:

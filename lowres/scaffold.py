@@ -15,7 +15,7 @@ from lowres.languages import canonical
 from lowres.recipe_loading import load
 
 TEMPLATE = """\
-# yaml-language-server: $schema=https://lowres.dev/recipe.schema.json
+# Keys and their defaults:  lowres show {path}   (JSON schema for editors: lowres validate --schema)
 # Check it:  lowres validate {path}
 # Run it:    lowres run {path}
 name: {name}

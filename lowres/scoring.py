@@ -131,9 +131,9 @@ def collect(
             peak_mb=max(peak_mb, *(m.peak_mb for m in stages)),
             device=hardware.device,
             precision=hardware.precision,
-            energy_kwh=None,
+            energy_kwh=total_energy(stages),
         ),
-        warnings=list(data.warnings),
+        warnings=[*data.warnings, *evaluated.notes.get("warnings", [])],
         versions=versions(),
     )
 
@@ -154,6 +154,12 @@ def seed_record(manifest: Manifest) -> SeedRecord:
     """What became of one seed, from the notes of its stage."""
     notes = manifest.notes
     return SeedRecord(**{key: notes[key] for key in SeedRecord.model_fields})
+
+
+def total_energy(stages: Sequence[Manifest]) -> float | None:
+    """kWh over all stages; None unless every stage was metered."""
+    measured = [m.notes.get("energy_kwh") for m in stages]
+    return None if None in measured else sum(float(kwh) for kwh in measured)
 
 
 def versions() -> dict[str, str]:

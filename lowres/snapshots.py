@@ -191,8 +191,8 @@ def _translated(hub_id: str, revision: str | None) -> Iterator[None]:
         if status in (401, 403):
             raise HubError(
                 f"base.name {hub_id}: {constants.ENDPOINT} refused access (HTTP {status}): "
-                "missing, private or gated; run `hf auth login` with a token that may read it, or set "
-                "base.name to a folder with a copy"
+                "missing, private or gated; run `hf auth login` with a token that may read it, or "
+                "set base.name to a folder with a copy"
             ) from error
         raise OutOfReachError(f"{constants.ENDPOINT} answered HTTP {status}") from error
     except (LocalEntryNotFoundError, HTTPError) as error:
