@@ -24,10 +24,14 @@ import psutil
 from filelock import FileLock, Timeout
 
 from lowres.energy import EnergyMeter
-from lowres.errors import RunError
+from lowres.errors import LowresError, RunError
 
 MANIFEST = "manifest.json"
-CACHEDIR_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# made by lowres\n"
+LOCK = ".lock"
+RECIPE = "recipe.yaml"
+INPUTS = "inputs.txt"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL_BELOW_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,34 @@ def write_text(path: Path, text: str) -> None:
 
 def disk_error(error: OSError, path: Path) -> RunError:
     """An `OSError` of the run folder in words; a full disk says how to go on."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        free_mb = shutil.disk_usage(path.parent).free / 2**20
-        return RunError(
-            f"{path}: the disk is full ({free_mb:.0f} MB free); what was done so far is kept: "
-            "free some space and give the same command again, or use --out on another disk"
-        )
+    if error.errno in FULL:
+        return _full(path)
     return RunError(f"{path}: cannot be written: {error.strerror or error}")
+
+
+def full_disk(error: BaseException, path: Path) -> RunError | None:
+    """The error in words if a full disk is behind it, else None.
+
+    safetensors and torch meet a full disk with errors of their own that hold no errno: then what
+    is left on the disk decides.
+    """
+    if isinstance(error, OSError):
+        return _full(path) if error.errno in FULL else None
+    if isinstance(error, LowresError) or not isinstance(error, Exception):
+        return None
+    return _full(path) if shutil.disk_usage(_existing(path)).free < FULL_BELOW_BYTES else None
+
+
+def _full(path: Path) -> RunError:
+    free_mb = shutil.disk_usage(_existing(path)).free / 2**20
+    return RunError(
+        f"{path}: the disk is full ({free_mb:.0f} MB free); what was done so far is kept: "
+        "free some space and give the same command again, or use --out on another disk"
+    )
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
 
 
 class PeakMemory:
@@ -114,6 +139,19 @@ class PeakMemory:
         return round(self._peak_bytes / 2**20, 1)
 
 
+def partial_path(final: Path) -> Path:
+    """Where a stage works until it is whole."""
+    return final.with_name(f".{final.name}.partial")
+
+
+def _remove_if_unused(partial: Path, top: Path) -> None:
+    """A stage that failed before it wrote anything leaves no folder."""
+    if partial.is_dir() and {entry.name for entry in partial.iterdir()} <= {INPUTS}:
+        shutil.rmtree(partial)
+        if partial.parent != top and not any(partial.parent.iterdir()):
+            partial.parent.rmdir()
+
+
 @dataclass
 class Stage:
     """A stage in the making: write into `path`, note what the manifest should keep in `notes`."""
@@ -130,14 +168,18 @@ class RunFolder:
 
     @contextmanager
     def locked(self, recipe_yaml: str) -> Iterator[None]:
-        """Hold the folder. Raises `RunError` when another process does, when the folder belongs
-        to another recipe, or when it holds something else."""
+        """Hold the folder; whoever leaves before the first stage leaves nothing behind.
+
+        Raises `RunError` when another process holds it, when it belongs to another recipe, or
+        when it holds something else.
+        """
         self._refuse_strangers(recipe_yaml)
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise disk_error(error, self.path) from error
-        lock = FileLock(self.path / ".lock", timeout=0)
+        lock = FileLock(self.path / LOCK, timeout=0)
         try:
             lock.acquire()
         except Timeout as error:
@@ -145,29 +187,38 @@ class RunFolder:
                 f"{self.path}: another process runs this recipe here; wait for it, or give "
                 "--out another folder"
             ) from error
+        except OSError as error:
+            raise disk_error(error, self.path) from error
         try:
-            if not (self.path / "recipe.yaml").exists():
-                write_text(self.path / "recipe.yaml", recipe_yaml)
+            if not (self.path / RECIPE).exists():
+                write_text(self.path / RECIPE, recipe_yaml)
             yield
         finally:
             lock.release()
+            self._remove_if_bare(made)
+
+    def _remove_if_bare(self, made: list[Path]) -> None:
+        if {entry.name for entry in self.path.iterdir()} <= {LOCK, RECIPE}:
+            for name in (LOCK, RECIPE):
+                (self.path / name).unlink(missing_ok=True)
+            for folder in made:
+                if not any(folder.iterdir()):
+                    folder.rmdir()
 
     def _refuse_strangers(self, recipe_yaml: str) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path}: a file stands where the run folder should be")
         if not self.path.exists():
             return
-        kept = self.path / "recipe.yaml"
+        kept = self.path / RECIPE
         if kept.is_file():
             if kept.read_text(encoding="utf-8") != recipe_yaml:
                 raise RunError(
                     f"{self.path}: holds the run of another recipe (compare {kept}); give --out "
                     "another folder, or remove this one"
                 )
-        elif any(f.name != ".lock" for f in self.path.iterdir()):
-            raise RunError(
-                f"{self.path}: not empty and no run of lowres; give another --out"
-            )
+        elif any(entry.name != LOCK for entry in self.path.iterdir()):
+            raise RunError(f"{self.path}: not empty and no run of lowres; give another --out")
 
     def manifest(self, name: str) -> Manifest | None:
         """The manifest of a finished stage such as `train/1`, or None."""
@@ -189,10 +240,25 @@ class RunFolder:
 
     @contextmanager
     def stage(self, name: str, inputs: str) -> Iterator[Stage]:
-        """Make a stage. On success its manifest is written and the folder renamed into place."""
+        """Make a stage. On success its manifest is written and the folder renamed into place.
+
+        Raises `RunError` for a full disk, whoever met it; what was written before stays.
+        """
         final = self.path / name
-        partial = final.with_name(f".{final.name}.partial")
-        marker = partial / "inputs.txt"
+        partial = partial_path(final)
+        try:
+            with self._made(final, partial, inputs) as stage:
+                yield stage
+        except BaseException as error:
+            _remove_if_unused(partial, self.path)
+            full = full_disk(error, partial)
+            if full is not None:
+                raise full from error
+            raise
+
+    @contextmanager
+    def _made(self, final: Path, partial: Path, inputs: str) -> Iterator[Stage]:
+        marker = partial / INPUTS
         if partial.exists() and (not marker.exists() or marker.read_text() != inputs):
             shutil.rmtree(partial)
         partial.mkdir(parents=True, exist_ok=True)
@@ -205,10 +271,11 @@ class RunFolder:
             stage.notes["energy_kwh"] = energy.kwh
         marker.unlink()
         outputs = {
-            str(f.relative_to(partial)): file_hash(f)
+            f.relative_to(partial).as_posix(): file_hash(f)
             for f in sorted(partial.rglob("*"))
             if f.is_file() and f.name != MANIFEST
         }
+        name = final.relative_to(self.path).as_posix()
         done = Manifest(
             name, inputs, outputs, round(time.monotonic() - start, 2), memory.peak_mb, stage.notes
         )

@@ -219,6 +219,15 @@ def locate(name: str, revision: str | None = None, allow_pickle: bool = False) -
     )
 
 
+def check_name(name: str) -> None:
+    """Raise `BaseModelError` for what is neither a known name, nor a folder, nor a Hub id.
+
+    Looks at the name only; whether the Hub has it, `locate` finds out.
+    """
+    if _row(name) is None:
+        _folder(name)
+
+
 def check_folder(folder: Path, name: str, allow_pickle: bool) -> None:
     """Raise `BaseModelError` unless a folder holds a known encoder with weights and a tokenizer."""
     config = _config(folder, name)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, ParamSpec
 
 import typer
 
@@ -25,7 +25,22 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-RecipeName = Annotated[str, typer.Argument(help="A shipped recipe's name, or a path.")]
+
+def _recipes(begun: str) -> list[str]:
+    from lowres.recipe_loading import shipped
+
+    return [name for name in shipped() if name.startswith(begun)]
+
+
+def _kinds(begun: str) -> list[str]:
+    from lowres.listing import KINDS
+
+    return [kind for kind in KINDS if kind.startswith(begun)]
+
+
+RecipeName = Annotated[
+    str, typer.Argument(help="A shipped recipe's name, or a path.", autocompletion=_recipes)
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(help="key.path=value, e.g. lora.rank=8 'languages.targets=[swh_Latn]'"),
@@ -49,7 +64,9 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Full tracebacks.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Full tracebacks: lowres --debug run …")
+    ] = False,
 ) -> None:
     _State.debug = debug
 
@@ -73,7 +90,9 @@ def _guarded(command: Callable[P, None]) -> Callable[P, None]:
             # the reader of our output has gone (`| head`): not our fault, not an error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
-        except (typer.Exit, typer.Abort, SystemExit):
+        except typer.Abort as error:
+            raise typer.Exit(_abandoned(error)) from error
+        except (typer.Exit, SystemExit):
             raise
         except Exception as error:
             if _State.debug:
@@ -86,6 +105,15 @@ def _guarded(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(1) from error
 
     return run
+
+
+def _abandoned(error: typer.Abort) -> int:
+    """The exit status of a question that got Ctrl-C, or nobody to answer it."""
+    if isinstance(error.__context__, KeyboardInterrupt):
+        typer.echo("interrupted; nothing was written", err=True)
+        return 130
+    typer.echo("\nno answer on standard input; give all options (see --help)", err=True)
+    return 2
 
 
 def _first_line(error: BaseException) -> str:
@@ -127,7 +155,8 @@ def run(
 @_guarded
 def validate(
     recipe: Annotated[
-        str | None, typer.Argument(help="A shipped recipe's name, or a path.")
+        str | None,
+        typer.Argument(help="A shipped recipe's name, or a path.", autocompletion=_recipes),
     ] = None,
     overrides: Overrides = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema.")] = False,
@@ -141,8 +170,10 @@ def validate(
     if recipe is None:
         raise LowresError("validate needs a recipe's name or path (or --schema)")
     study = recipe_loading.load(recipe, overrides or [])
+    from lowres import bases
     from lowres.data import check_files
 
+    bases.check_name(study.base.name)
     check_files(study)
     typer.echo(f"{recipe}: valid")
 
@@ -174,10 +205,16 @@ def show(
 @app.command(name="ls")
 @_guarded
 def list_things(
-    what: Annotated[str, typer.Argument(help="recipes, bases, tasks, metrics or runs")] = "recipes",
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="recipes, bases, tasks, metrics, baselines or runs",
+            autocompletion=_kinds,
+        ),
+    ] = "recipes",
     as_json: Json = False,
 ) -> None:
-    """List recipes, bases, tasks, metrics or runs."""
+    """List recipes, bases, tasks, metrics, baselines or runs."""
     from lowres import listing
 
     rows = listing.rows(what)
@@ -225,19 +262,20 @@ def predict(
     adapter: Annotated[Path, typer.Argument(help="An adapter's folder, or a run's.")],
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; none: standard input.")] = None,
     file: Annotated[Path | None, typer.Option("--file", help="Read lines from a file.")] = None,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Load a base of pickled weights (can run code).")
+    ] = False,
 ) -> None:
     """Answer texts with an adapter: one JSON line an input line, in order."""
     from lowres import predict as using
     from lowres.progress import Terminal
 
     using.find(adapter)
-    lines: Any = texts or sys.stdin
-    if file is not None:
-        if not file.is_file():
-            raise LowresError(f"{file}: no such file")
-        lines = file.open(encoding="utf-8")
+    if texts and file is not None:
+        raise LowresError("give texts or --file, not both")
+    lines = texts or using.lines_of(file)
     Terminal().quiet_libraries()
-    loaded = using.load(adapter)
+    loaded = using.load(adapter, allow_pickle=allow_pickle)
     for answer in loaded.predict(lines):
         row = {"predicted": answer.answer, "probability": answer.probability}
         typer.echo(json.dumps(row, ensure_ascii=False))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lowres.doctor import bf16_supported, cpu_has_bf16
 from lowres.errors import DeviceError
+from lowres.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -57,3 +61,43 @@ def choose(
     if asked == "fp16" and otherwise == "fp32":
         raise DeviceError("train.precision: fp16 needs a GPU; use auto, bf16 or fp32")
     return asked
+
+
+_FULL_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|ALLOC_FAILED", re.I
+)
+
+
+@contextmanager
+def enough_memory(recipe: Recipe, doing: Literal["train", "evaluate"]) -> Iterator[None]:
+    """Turn what torch raises when memory is full into a `DeviceError` that says what to change."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        if not isinstance(error, MemoryError) and not _FULL_MEMORY.search(str(error)):
+            raise
+        first = (str(error).strip().splitlines() or ["memory is full"])[0][:160]
+        changes = smaller(recipe, doing)
+        raise DeviceError(
+            f"{doing}: out of memory ({first}); set {', or '.join(changes)}"
+        ) from error
+
+
+def smaller(recipe: Recipe, doing: Literal["train", "evaluate"]) -> list[str]:
+    """Overrides that take less memory, the ones that change the result least first."""
+    changes = []
+    if doing == "train":
+        micro = recipe.train.micro_batch or recipe.train.batch
+        halves = [n for n in range(1, micro // 2 + 1) if recipe.train.batch % n == 0]
+        if halves:
+            changes.append(f"train.micro_batch={halves[-1]} (the effective batch stays)")
+        if not recipe.train.gradient_checkpointing:
+            changes.append("train.gradient_checkpointing=true")
+    elif recipe.evaluate.batch_tokens > 64:
+        changes.append(f"evaluate.batch_tokens={max(64, recipe.evaluate.batch_tokens // 2)}")
+    less = {"none": "8bit", "8bit": "4bit"}.get(recipe.base.quantization)
+    if less is not None:
+        changes.append(f"base.quantization={less}")
+    if recipe.train.max_tokens > 32:
+        changes.append(f"train.max_tokens={max(32, recipe.train.max_tokens // 2)}")
+    return [*changes, "base.name to a smaller base (`lowres ls bases`)"]

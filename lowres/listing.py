@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 from typing import Any
 
 from lowres import bases, registry
 from lowres.errors import LowresError, nearest
 from lowres.pipeline import RUNS
 from lowres.recipe_loading import load, shipped
+from lowres.results import Results
+
+KINDS = ("recipes", "bases", "tasks", "metrics", "baselines", "runs")
 
 
 def rows(what: str) -> list[dict[str, Any]]:
     """Rows of one kind. Raises `LowresError` for a kind that there is not."""
-    kinds = {
-        "recipes": _recipes,
-        "bases": _bases,
-        "tasks": lambda: _plugins("tasks"),
-        "metrics": lambda: _plugins("metrics"),
-        "baselines": lambda: _plugins("baselines"),
-        "runs": _runs,
-    }
-    if what not in kinds:
-        raise LowresError(
-            f"cannot list {what!r}{nearest(what, list(kinds))} (known: {', '.join(kinds)})"
-        )
-    return kinds[what]()
+    if what not in KINDS:
+        raise LowresError(f"cannot list {what!r}{nearest(what, KINDS)} (known: {', '.join(KINDS)})")
+    own = {"recipes": _recipes, "bases": _bases, "runs": _runs}
+    return own[what]() if what in own else _plugins(what)
 
 
 def _recipes() -> list[dict[str, Any]]:
@@ -48,7 +42,7 @@ def _bases() -> list[dict[str, Any]]:
     return [
         {
             "name": row.name,
-            "Hub id": row.hub_id,
+            "hub_id": row.hub_id,
             "architecture": row.architecture,
             "licence": row.licence,
             "offline": "yes" if row.offline else "no",
@@ -73,13 +67,20 @@ def _runs() -> list[dict[str, Any]]:
         file = folder.parent / "results.json"
         row: dict[str, Any] = {"run": str(folder.parent), "state": "unfinished", "targets": ""}
         if file.is_file():
-            results = json.loads(file.read_text(encoding="utf-8"))
-            row["state"] = "finished"
-            means = [
-                f"{a['metric']} {a['mean']:.3f}"
-                for a in results["averages"]
-                if a["system"] == "adapter" and a["over"] == "targets"
-            ]
-            row["targets"] = ", ".join(means)
+            row["state"], row["targets"] = _finished(file)
         found.append(row)
     return found
+
+
+def _finished(file: Path) -> tuple[str, str]:
+    """State and averages over the targets of a run that has `results.json`."""
+    try:
+        results = Results.model_validate_json(file.read_text(encoding="utf-8"))
+    except ValueError:  # by hand, or by another version
+        return "results.json unreadable", ""
+    means = [
+        f"{average.metric} {average.mean:.3f}"
+        for average in results.averages
+        if average.system == "adapter" and average.over == "targets"
+    ]
+    return "finished", ", ".join(means)

@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 from lowres import artifacts
 from lowres.artifacts import RunFolder
@@ -47,9 +47,9 @@ def plan(recipe: Recipe, out: Path | None = None) -> list[Planned]:
     ]
     names = [*(f"train/{seed}" for seed in recipe.seeds), "evaluate"]
     for name in names:
-        partial = folder.path / Path(name).parent / f".{Path(name).name}.partial"
         done = folder.manifest(name) is not None
-        state = "done" if done else "resumes" if partial.exists() else "to do"
+        begun = artifacts.partial_path(folder.path / name).exists()
+        state = "done" if done else "resumes" if begun else "to do"
         stages.append(Planned(name, state))
     return [*stages, Planned("publish", "by `lowres publish`")]
 
@@ -76,7 +76,7 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
     machine = hardware.detect(recipe.train.precision)
     team = _Team()
     if not team.is_main:
-        return _help_training(recipe, folder, machine, team)
+        _help_training(recipe, folder, machine, team)
     with folder.locked(dump(recipe)):
         start = time.monotonic()
         with artifacts.PeakMemory() as memory:
@@ -88,7 +88,8 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
                 _train_seed(recipe, seed, labelled, located, machine, folder, progress, team)
             team.wait()
             _evaluate(recipe, labelled, located, machine, folder, progress)
-        return _finish(recipe, labelled, located, machine, folder, time.monotonic() - start, memory)
+        seconds = time.monotonic() - start
+        return _finish(recipe, labelled, located, machine, folder, seconds, memory, progress)
 
 
 class _Team:
@@ -110,7 +111,7 @@ class _Team:
             PartialState().wait_for_everyone()
 
 
-def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _Team) -> Any:
+def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _Team) -> NoReturn:
     """What the other processes of a distributed run do: their share of training, no files."""
     from lowres import bases, data
     from lowres.train import train
@@ -121,7 +122,7 @@ def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _
     for seed in recipe.seeds:
         team.wait()
         if folder.finished(f"train/{seed}", inputs) is None:
-            partial = folder.path / "train" / f".{seed}.partial"
+            partial = artifacts.partial_path(folder.path / "train" / str(seed))
             train(recipe, seed, labelled, located, machine, partial, Silent())
         team.wait()
     team.wait()
@@ -157,9 +158,10 @@ def _train_seed(
         team.wait()
         team.wait()
         return
+    from lowres import hardware
     from lowres.train import train
 
-    with folder.stage(name, inputs) as stage:
+    with hardware.enough_memory(recipe, "train"), folder.stage(name, inputs) as stage:
         team.wait()
         outcome = train(recipe, seed, labelled, located, machine, stage.path, progress)
         stage.notes.update(asdict(outcome))
@@ -175,7 +177,7 @@ def _evaluate(
     folder: RunFolder,
     progress: Progress,
 ) -> None:
-    from lowres import evaluate
+    from lowres import evaluate, hardware
 
     tests = {language: test.to_dict() for language, test in labelled.tests.items()}
     trained = _inputs(recipe, labelled, located)
@@ -183,7 +185,7 @@ def _evaluate(
     if folder.finished("evaluate", inputs) is not None:
         progress.say("evaluate: done before")
         return
-    with folder.stage("evaluate", inputs) as stage:
+    with hardware.enough_memory(recipe, "evaluate"), folder.stage("evaluate", inputs) as stage:
         answers = stage.path / "predictions"
         systems = evaluate.predict_baselines(recipe, labelled, located, machine, answers, progress)
         for seed in recipe.seeds:
@@ -206,6 +208,7 @@ def _finish(
     folder: RunFolder,
     seconds: float,
     memory: artifacts.PeakMemory,
+    progress: Progress,
 ) -> Results:
     """Scores, verdicts and the files people read: `results.json`, `report.html`."""
     from lowres import report, scoring
@@ -214,10 +217,18 @@ def _finish(
     text = json.dumps(results.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
     artifacts.write_text(folder.path / "results.json", text + "\n")
     report.write_report(results, folder.path / "report.html")
-    link = folder.path / "predictions"
-    if not link.exists() and not link.is_symlink():
-        link.symlink_to(Path("evaluate") / "predictions", target_is_directory=True)
+    _link_predictions(folder.path, progress)
     return results
+
+
+def _link_predictions(folder: Path, progress: Progress) -> None:
+    link = folder / "predictions"
+    if link.exists() or link.is_symlink():
+        return
+    try:
+        link.symlink_to(Path("evaluate") / "predictions", target_is_directory=True)
+    except OSError:  # a network drive without links
+        progress.say(f"predictions: {folder / 'evaluate' / 'predictions'}")
 
 
 def untrusted(results: Results) -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lowres import bases, inference, model, registry
-from lowres.errors import RunError
+from lowres.artifacts import MANIFEST
+from lowres.errors import DataError, RunError
 from lowres.hardware import Hardware, detect
 from lowres.recipe import Base
 from lowres.tasks import Prediction, TaskOptions
@@ -42,7 +44,7 @@ class Adapter:
         rest = iter(lines)
         while chunk := list(islice(rest, CHUNK)):
             rows = [
-                {"id": str(i), **self.task.read_text(line.rstrip("\n"))}
+                {"id": str(i), **self.task.read_text(line.rstrip("\r\n"))}
                 for i, line in enumerate(chunk)
             ]
             yield from inference.predict(
@@ -57,29 +59,77 @@ class Adapter:
             )
 
 
+def lines_of(file: Path | None) -> Iterator[str]:
+    """Lines of a file, or of standard input, without their ends; read as they are asked for.
+
+    Raises `DataError` at once for a missing file, and for a line that is not UTF-8 when it is
+    reached.
+    """
+    if file is None:
+        return _decoded(sys.stdin.buffer, "standard input")
+    try:
+        return _decoded(file.open("rb"), str(file))
+    except OSError as error:
+        raise DataError(f"--file {file}: cannot be read: {error.strerror}") from error
+
+
+def _decoded(stream: BinaryIO, name: str) -> Iterator[str]:
+    with stream:
+        # only \n ends a line: a text may hold any other separator that Unicode knows
+        for number, line in enumerate(stream, start=1):
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{name}:{number}: not UTF-8 (byte 0x{line[error.start]:02x}); convert it, "
+                    "for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
+                ) from None
+
+
 def find(path: Path) -> Path:
-    """The adapter folder in `path`: itself, or that of a run's best seed on source dev."""
+    """The adapter folder in `path`: itself, or that of a run's best seed on source dev.
+
+    Raises `RunError` when there is none, or none that can be trusted.
+    """
     if (path / "adapter_config.json").is_file():
         return path
     best: tuple[float, Path] | None = None
-    for manifest in sorted((path / "train").glob("*/manifest.json")):
+    failed = []
+    for manifest in sorted((path / "train").glob(f"*/{MANIFEST}")):
         notes = json.loads(manifest.read_text(encoding="utf-8"))["notes"]
-        if notes["status"] == "ok" and (best is None or notes["dev"] > best[0]):
-            best = (notes["dev"], manifest.parent / "adapter")
-    if best is None:
+        folder = manifest.parent / "adapter"
+        if notes["status"] != "ok":
+            failed.append(f"{folder} ({notes['status']})")
+        elif best is None or notes["dev"] > best[0]:
+            best = (notes["dev"], folder)
+    if best is not None:
+        return best[1]
+    if failed:
         raise RunError(
-            f"{path}: no adapter here: expected adapter_config.json, or a finished run's folder "
-            "(see `lowres ls runs`)"
+            f"{path}: no seed of this run can be trusted; to use one all the same, name its "
+            f"folder: {', '.join(failed)}"
         )
-    return best[1]
+    raise RunError(
+        f"{path}: no adapter here: expected adapter_config.json, or a finished run's folder "
+        "(see `lowres ls runs`)"
+    )
 
 
-def load(path: Path, quantization: str | None = None) -> Adapter:
+def _locate(name: str, folder: Path, allow_pickle: bool) -> bases.LocatedBase:
+    """The base an adapter was trained on: by the recipe's short name, else as peft wrote it (the
+    recipe's own words may be a path relative to where it ran)."""
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    known = name if name in bases.ROWS else config["base_model_name_or_path"]
+    return bases.locate(known, config.get("revision"), allow_pickle)
+
+
+def load(path: Path, quantization: str | None = None, allow_pickle: bool = False) -> Adapter:
     """Load an adapter folder or a run folder.
 
     Args:
         path: the folder.
         quantization: `8bit`, `4bit`, `none`; by default what it was trained with.
+        allow_pickle: load a base whose weights are pickled (such files can run code).
 
     Raises:
         RunError: when the folder holds no adapter of lowres.
@@ -93,9 +143,13 @@ def load(path: Path, quantization: str | None = None) -> Adapter:
             f"{file}: missing or not JSON; an adapter of lowres names its labels there"
         ) from error
     task: TaskOptions = registry.module("tasks", meta["task"]["name"]).Options(**meta["task"])
-    options = Base(name=meta["base"], quantization=quantization or meta["quantization"])
+    options = Base(
+        name=meta["base"],
+        quantization=quantization or meta["quantization"],
+        allow_pickle=allow_pickle,
+    )
     hardware = detect()
-    located = bases.locate(options.name, None, False)
+    located = _locate(options.name, folder, allow_pickle)
     base = model.load_base(located, options, task, meta["labels"], hardware)
     network = model.load_adapter(base, folder)
     return Adapter(

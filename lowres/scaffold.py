@@ -105,7 +105,5 @@ def _data_lines(data: str) -> str:
     is_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", data) and "{" not in data and not Path(data).exists()
     quoted = yaml.safe_dump(data, default_style='"', width=1000).strip()
     if is_hub:
-        return (
-            f'  hub: {quoted}\n  config: "{{lang}}"        # one configuration a language'
-        )
+        return f'  hub: {quoted}\n  config: "{{lang}}"        # one configuration a language'
     return f"  files: {quoted}"

@@ -158,14 +158,19 @@ def seed_record(manifest: Manifest) -> SeedRecord:
 
 def total_energy(stages: Sequence[Manifest]) -> float | None:
     """kWh over all stages; None unless every stage was metered."""
-    measured = [m.notes.get("energy_kwh") for m in stages]
-    return None if None in measured else sum(float(kwh) for kwh in measured)
+    measured = [float(m.notes["energy_kwh"]) for m in stages if "energy_kwh" in m.notes]
+    return sum(measured) if len(measured) == len(stages) else None
 
 
 def versions() -> dict[str, str]:
     """Of lowres, Python and the libraries that results depend on."""
     found = {"lowres": __version__, "python": platform.python_version()}
-    return found | {library: metadata.version(library) for library in LIBRARIES}
+    for library in LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:  # bitsandbytes is not made for macOS
+            found[library] = "not installed"
+    return found
 
 
 def _language(code: str) -> LanguageRecord:
