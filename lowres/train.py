@@ -14,7 +14,13 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch.nn import functional
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 
 from lowres import artifacts, inference, model, training_callbacks
 from lowres.bases import LocatedBase
