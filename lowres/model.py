@@ -130,9 +130,9 @@ def check_modules(model: Any, kind: str, heads: Sequence[str], name: str) -> Non
 
     if kind == "none":
         return
-    import bitsandbytes as bnb
+    from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
 
-    quantised_type = bnb.nn.Linear8bitLt if kind == "8bit" else bnb.nn.Linear4bit
+    quantised_type = Linear8bitLt if kind == "8bit" else Linear4bit
     seen = 0
     for path, module in model.named_modules():
         if not isinstance(module, torch.nn.Linear):
@@ -184,7 +184,7 @@ def attach_lora(model: PreTrainedModel, lora: Lora, task: TaskOptions, name: str
         if parameter.requires_grad:
             # the optimizer's steps vanish in half precision
             parameter.data = parameter.data.to(torch.float32)
-    return peft_model  # type: ignore[return-value]
+    return peft_model
 
 
 def target_modules(model: Any, suffixes: Sequence[str], heads: Sequence[str]) -> list[str]:

@@ -51,3 +51,31 @@ def _rounded(probability: float | list[float]) -> float | list[float]:
     if isinstance(probability, list):
         return [round(float(p), 4) for p in probability]
     return round(float(probability), 4)
+
+
+class Answers:
+    """All systems' predictions of a run, read when asked for."""
+
+    def __init__(self, folder: Path, gold: dict[str, list[Any]]) -> None:
+        self._folder = folder
+        self._gold = gold
+        self._read: dict[tuple[str, str], list[Prediction]] = {}
+
+    def gold(self, language: str) -> list[Any]:
+        """Gold labels, or lists of tags."""
+        return self._gold[language]
+
+    def has(self, system: str, language: str) -> bool:
+        """Whether this system answered this language."""
+        return path_of(self._folder, system, language).is_file()
+
+    def rows(self, system: str, language: str) -> list[Prediction]:
+        """Answers with their probabilities; an adapter is named by its seed."""
+        key = (system, language)
+        if key not in self._read:
+            self._read[key] = read(path_of(self._folder, *key))
+        return self._read[key]
+
+    def labels(self, system: str, language: str) -> list[Any]:
+        """Answers alone."""
+        return [row.answer for row in self.rows(system, language)]

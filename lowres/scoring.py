@@ -6,26 +6,22 @@ import platform
 import statistics
 from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-import numpy as np
-
-from lowres import __version__, predictions, stats
+from lowres import __version__, mistakes, stats
 from lowres.artifacts import Manifest, RunFolder
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.hardware import Hardware
 from lowres.languages import describe
+from lowres.predictions import Answers
 from lowres.recipe import Recipe
 from lowres.results import (
     Average,
     BaseRecord,
     Comparison,
-    Confusion,
     CurvePoint,
     LanguageRecord,
-    Mistake,
     Resources,
     Results,
     Score,
@@ -34,46 +30,12 @@ from lowres.results import (
     TokenizerRecord,
     Verdict,
 )
-from lowres.tasks import Prediction
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-MISTAKES = 20
 ADAPTER = "adapter"
 LIBRARIES = (
     "torch", "transformers", "peft", "datasets", "accelerate", "bitsandbytes", "tokenizers",
     "scikit-learn",
 )  # fmt: skip
-
-
-class Answers:
-    """All systems' predictions of a run, read when asked for."""
-
-    def __init__(self, folder: Path, data: LabelledData, gold_field: str) -> None:
-        self._folder = folder
-        self._data = data
-        self._gold = {language: list(test[gold_field]) for language, test in data.tests.items()}
-        self._read: dict[tuple[str, str], list[Prediction]] = {}
-
-    def gold(self, language: str) -> list[Any]:
-        """Gold labels, or lists of tags."""
-        return self._gold[language]
-
-    def has(self, system: str, language: str) -> bool:
-        """Whether this system answered this language."""
-        return predictions.path_of(self._folder, system, language).is_file()
-
-    def rows(self, system: str, language: str) -> list[Prediction]:
-        """Answers with their probabilities; an adapter is named by its seed."""
-        key = (system, language)
-        if key not in self._read:
-            self._read[key] = predictions.read(predictions.path_of(self._folder, *key))
-        return self._read[key]
-
-    def labels(self, system: str, language: str) -> list[Any]:
-        """Answers alone."""
-        return [row.answer for row in self.rows(system, language)]
 
 
 def collect(
@@ -88,7 +50,10 @@ def collect(
     """Everything that `results.json` holds, from the run folder's finished stages."""
     trained = [_whole(folder, f"train/{seed}") for seed in recipe.seeds]
     evaluated = _whole(folder, "evaluate")
-    answers = Answers(folder.path / "evaluate" / "predictions", data, recipe.task.gold_field)
+    answers = Answers(
+        folder.path / "evaluate" / "predictions",
+        {language: list(test[recipe.task.gold_field]) for language, test in data.tests.items()},
+    )
     systems: list[str] = evaluated.notes["systems"]
     metrics = metric_names(recipe, data.labels)
     seeds = [seed_record(m) for m in trained]
@@ -123,8 +88,8 @@ def collect(
             for m in trained
             for step, epoch, name, value in m.notes["curves"]
         ],
-        confusions=_confusions(recipe, data, answers, middle),
-        mistakes=_mistakes(recipe, data, answers, middle),
+        confusions=mistakes.confusions(data, answers, middle),
+        mistakes=mistakes.surest(data, answers, middle),
         tokenizer=[TokenizerRecord(**row) for row in evaluated.notes["tokenizer"]],
         resources=Resources(
             seconds=round(sum(m.seconds for m in stages), 1),
@@ -330,72 +295,3 @@ def _verdicts(
         )
         for language in recipe.languages.targets
     ]
-
-
-def _confusions(recipe: Recipe, data: LabelledData, answers: Answers, seed: int) -> list[Confusion]:
-    """Gold by predicted, words for tagging (entity types without their B- and I-)."""
-    found = []
-    for language in data.tests:
-        gold = _flat(answers.gold(language))
-        predicted = _flat(answers.labels(str(seed), language))
-        labels = list(dict.fromkeys([*(_type(label) for label in data.labels), *sorted(set(gold))]))
-        index = {label: i for i, label in enumerate(labels)}
-        counts = np.zeros((len(labels), len(labels)), dtype=int)
-        np.add.at(counts, ([index[g] for g in gold], [index[p] for p in predicted]), 1)
-        found.append(Confusion(language=language, labels=labels, counts=counts.tolist()))
-    return found
-
-
-def _flat(rows: Sequence[Any]) -> list[str]:
-    return [_type(tag) for row in rows for tag in (row if isinstance(row, list) else [row])]
-
-
-def _type(label: str) -> str:
-    return label[2:] if label.startswith(("B-", "I-")) else label
-
-
-def _mistakes(recipe: Recipe, data: LabelledData, answers: Answers, seed: int) -> list[Mistake]:
-    """The surest wrong answers of each language: they teach most."""
-    found = []
-    for language, test in data.tests.items():
-        wrong = [
-            (i, gold, row)
-            for i, (gold, row) in enumerate(
-                zip(answers.gold(language), answers.rows(str(seed), language), strict=True)
-            )
-            if gold != row.answer
-        ]
-        wrong.sort(key=lambda item: (-_least(item[2].probability), item[0]))
-        found += [_mistake(language, test, i, gold, row) for i, gold, row in wrong[:MISTAKES]]
-    return found
-
-
-def _least(probability: float | list[float]) -> float:
-    return min(probability, default=0.0) if isinstance(probability, list) else probability
-
-
-def _mistake(language: str, test: Dataset, index: int, gold: Any, row: Prediction) -> Mistake:
-    example = test[index]
-    if not isinstance(gold, list):
-        text = " ⟶ ".join(example[f] for f in ("text", "text_pair") if f in example)
-        return Mistake(
-            language=language,
-            id=str(example["id"]),
-            text=text,
-            gold=gold,
-            predicted=str(row.answer),
-            probability=_least(row.probability),
-        )
-    words = [
-        (word, g, p)
-        for word, g, p in zip(example["tokens"], gold, row.answer, strict=True)
-        if g != p
-    ]
-    return Mistake(
-        language=language,
-        id=str(example["id"]),
-        text=" ".join(example["tokens"]),
-        gold=", ".join(f"{word}/{g}" for word, g, _ in words),
-        predicted=", ".join(f"{word}/{p}" for word, _, p in words),
-        probability=_least(row.probability),
-    )

@@ -6,18 +6,14 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from datasets import Dataset
-from torch.nn import functional
 from transformers import (
     EarlyStoppingCallback,
-    PrinterCallback,
-    Trainer,
     TrainingArguments,
     set_seed,
 )
@@ -30,6 +26,7 @@ from lowres.progress import Progress
 from lowres.recipe import Recipe, Train
 from lowres.sampling import LengthGrouped
 from lowres.stats import collapsed, value_of
+from lowres.trainer import Collate, Loss, SourceTrainer
 
 CHECKPOINTS = "checkpoints"
 ATTEMPT = "attempt.json"
@@ -107,22 +104,7 @@ def _train_once(
     base = model.load_base(located, recipe.base, task, labels, hardware)
     network = model.attach_lora(base, recipe.lora, task, located.name)
     windows = task.encode(data.train, tokenizer, labels, options.max_tokens)
-    metric = chosen_metric(recipe, labels)
-
-    def dev_score(trained: Any) -> float:
-        answers = inference.predict(
-            trained,
-            tokenizer,
-            task,
-            labels,
-            data.dev,
-            hardware,
-            options.max_tokens,
-            recipe.evaluate.batch_tokens,
-        )
-        gold = list(data.dev[task.gold_field])
-        return value_of(metric, gold, [a.answer for a in answers], labels)
-
+    dev = SourceDev(recipe, data, tokenizer, hardware)
     arguments = training_arguments(recipe, seed, len(windows), hardware, folder, attempt)
     watch = training_callbacks.Watch(seed, arguments.max_steps, steps_an_epoch(options, windows))
     with progress.bar(f"train, seed {seed}", arguments.max_steps) as advance:
@@ -134,7 +116,7 @@ def _train_once(
             data_collator=Collate(int(tokenizer.pad_token_id or 0)),
             compute_loss_func=Loss(options.label_smoothing),
             callbacks=[watch, training_callbacks.Bar(advance), *early_stopping(options)],
-            score=dev_score,
+            score=dev.score,
             head_rate=options.head_learning_rate / options.learning_rate,
             order=LengthGrouped([len(ids) for ids in windows["input_ids"]], options.batch, seed),
         )
@@ -144,12 +126,11 @@ def _train_once(
                 trainer.train(resume_from_checkpoint=str(newest) if newest else None)
             except OSError as error:
                 raise artifacts.disk_error(error, folder) from error
-    status = "nan" if watch.diverged else "ok"
-    if status == "ok" and _collapsed_on_dev(network, tokenizer, recipe, data, hardware):
-        status = "collapsed"
+    status = "nan" if watch.diverged else "collapsed" if dev.collapsed(network) else "ok"
     if arguments.should_save:
+        trained = trainer.accelerator.unwrap_model(trainer.model)
         model.save_adapter(
-            trainer.accelerator.unwrap_model(trainer.model),
+            trained,
             folder / "adapter",
             located,
             task,
@@ -158,34 +139,55 @@ def _train_once(
             recipe.base.quantization,
         )
     total, trainable = model.count_parameters(network)
+    state = trainer.state
     return Outcome(
-        seed,
-        status,
-        attempt.retried,
-        arguments.learning_rate,
-        int(trainer.state.best_global_step or 0),
-        trainer.state.global_step,
-        float(trainer.state.best_metric or 0.0),
-        total,
-        trainable,
-        training_callbacks.curves(trainer.state.log_history, metric),
+        seed=seed,
+        status=status,
+        retried=attempt.retried,
+        learning_rate=arguments.learning_rate,
+        best_step=int(state.best_global_step or 0),
+        steps=state.global_step,
+        dev=float(state.best_metric or 0.0),
+        parameters=total,
+        trainable_parameters=trainable,
+        curves=training_callbacks.curves(state.log_history, dev.metric),
     )
 
 
-def _collapsed_on_dev(
-    network: Any, tokenizer: Any, recipe: Recipe, data: LabelledData, hardware: Hardware
-) -> bool:
-    answers = inference.predict(
-        network,
-        tokenizer,
-        recipe.task,
-        data.labels,
-        data.dev,
-        hardware,
-        recipe.train.max_tokens,
-        recipe.evaluate.batch_tokens,
-    )
-    return collapsed([a.answer for a in answers], list(data.dev[recipe.task.gold_field]))
+class SourceDev:
+    """The source's dev set, as the model answers it."""
+
+    def __init__(
+        self, recipe: Recipe, data: LabelledData, tokenizer: Any, hardware: Hardware
+    ) -> None:
+        self.metric = chosen_metric(recipe, data.labels)
+        self._recipe = recipe
+        self._data = data
+        self._tokenizer = tokenizer
+        self._hardware = hardware
+        self._gold = list(data.dev[recipe.task.gold_field])
+
+    def score(self, network: Any) -> float:
+        """The metric that checkpoints are chosen by."""
+        return value_of(self.metric, self._gold, self._answers(network), self._data.labels)
+
+    def collapsed(self, network: Any) -> bool:
+        """Whether nearly all answers are one label."""
+        return collapsed(self._answers(network), self._gold)
+
+    def _answers(self, network: Any) -> list[Any]:
+        recipe = self._recipe
+        answers = inference.predict(
+            network,
+            self._tokenizer,
+            recipe.task,
+            self._data.labels,
+            self._data.dev,
+            self._hardware,
+            recipe.train.max_tokens,
+            recipe.evaluate.batch_tokens,
+        )
+        return [answer.answer for answer in answers]
 
 
 def chosen_metric(recipe: Recipe, labels: Sequence[str]) -> str:
@@ -210,7 +212,7 @@ def training_arguments(
     micro, accumulation = split_batch(options.batch, options.micro_batch, processes)
     epoch_steps = -(-windows // options.batch)
     steps = options.steps or max(1, round(options.epochs * epoch_steps))
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
         max_steps=steps,
         per_device_train_batch_size=micro,
@@ -222,7 +224,6 @@ def training_arguments(
         bf16=hardware.precision == "bf16",
         fp16=hardware.precision == "fp16",
         use_cpu=hardware.device == "cpu",
-        **({"gradient_checkpointing": True} if options.gradient_checkpointing else {}),
         eval_strategy="epoch",
         save_strategy="epoch",
         save_total_limit=2,
@@ -244,6 +245,11 @@ def training_arguments(
         seed=seed,
         data_seed=seed,
     )
+    if options.gradient_checkpointing:
+        # under its old name it warns, and transformers 5.0 has only that one
+        name = "activation_checkpointing"
+        setattr(arguments, name if hasattr(arguments, name) else "gradient_checkpointing", True)
+    return arguments
 
 
 def split_batch(batch: int, micro: int | None, processes: int) -> tuple[int, int]:
@@ -269,100 +275,3 @@ def split_batch(batch: int, micro: int | None, processes: int) -> tuple[int, int
 def early_stopping(options: Train) -> list[EarlyStoppingCallback]:
     """Early stopping on source dev, if the recipe asks for it."""
     return [EarlyStoppingCallback(options.patience)] if options.patience else []
-
-
-class Collate:
-    """Windows to padded tensors, labels to [batch] or [batch, tokens] (-100 on padding)."""
-
-    def __init__(self, pad_id: int) -> None:
-        self.pad_id = pad_id
-
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """A batch of windows."""
-        inputs = inference.model_inputs(rows, self.pad_id)
-        labels = [row["labels"] for row in rows]
-        inputs["labels"] = (
-            inference.pad(labels, -100) if isinstance(labels[0], list) else torch.tensor(labels)
-        )
-        return inputs
-
-
-class Loss:
-    """Cross-entropy over all labelled items of the effective batch, in float32."""
-
-    def __init__(self, smoothing: float) -> None:
-        self.smoothing = smoothing
-
-    def __call__(
-        self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
-    ) -> torch.Tensor:
-        """The sum over this forward pass, divided by the items of the whole batch."""
-        logits = outputs.logits.float()
-        total = functional.cross_entropy(
-            logits.view(-1, logits.shape[-1]),
-            labels.view(-1),
-            ignore_index=-100,
-            label_smoothing=self.smoothing,
-            reduction="sum",
-        )
-        count = num_items_in_batch if num_items_in_batch is not None else labels.ne(-100).sum()
-        return total / count
-
-
-class SourceTrainer(Trainer):
-    """transformers' Trainer with our order, our source-dev score and a rate of its own for the
-    head; a checkpoint counts only once it is whole."""
-
-    def __init__(
-        self, *, score: Callable[[Any], float], head_rate: float, order: LengthGrouped, **known: Any
-    ) -> None:
-        super().__init__(**known)
-        self._score = score
-        self._head_rate = head_rate
-        self._order = order
-        self.add_callback(training_callbacks.EpochOrder(order))
-        # it prints every logged row to standard output; the bar and the report show them
-        self.remove_callback(PrinterCallback)
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
-        return self._order
-
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """AdamW; the head, freshly initialised, gets its own rate (one rate for both collapsed
-        on UNER at 5e-4 and hardly learnt at 2e-4)."""
-        if self.optimizer is None:
-            network, rate = model or self.model, self.args.learning_rate
-            decayed = set(self.get_decay_parameter_names(network))
-            groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
-            for name, parameter in network.named_parameters():
-                if parameter.requires_grad:
-                    key = ("modules_to_save" in name, name in decayed)
-                    groups.setdefault(key, []).append(parameter)
-            self.optimizer = torch.optim.AdamW(
-                [
-                    {
-                        "params": parameters,
-                        "lr": rate * (self._head_rate if head else 1.0),
-                        "weight_decay": self.args.weight_decay if decay else 0.0,
-                    }
-                    for (head, decay), parameters in sorted(groups.items(), key=lambda g: g[0])
-                ],
-                betas=(self.args.adam_beta1, self.args.adam_beta2),
-                fused=True,
-            )
-        return self.optimizer
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """The score on source dev; Trainer's own loop neither pools windows nor sorts by length."""
-        metrics = {"eval_score": self._score(self.model)}
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
-        )
-        return metrics
-
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        super()._save_checkpoint(*args, **kwargs)
-        if self.args.should_save:
-            folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-            (folder / training_callbacks.WHOLE).touch()

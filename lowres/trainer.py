@@ -1,0 +1,112 @@
+"""transformers' Trainer with our order of windows, our source-dev score and a rate for the head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+from transformers import PrinterCallback, Trainer
+
+from lowres import inference, training_callbacks
+from lowres.sampling import LengthGrouped
+
+
+class Collate:
+    """Windows to padded tensors, labels to [batch] or [batch, tokens] (-100 on padding)."""
+
+    def __init__(self, pad_id: int) -> None:
+        self.pad_id = pad_id
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """A batch of windows."""
+        inputs = inference.model_inputs(rows, self.pad_id)
+        labels = [row["labels"] for row in rows]
+        inputs["labels"] = (
+            inference.pad(labels, -100) if isinstance(labels[0], list) else torch.tensor(labels)
+        )
+        return inputs
+
+
+class Loss:
+    """Cross-entropy over all labelled items of the effective batch, in float32."""
+
+    def __init__(self, smoothing: float) -> None:
+        self.smoothing = smoothing
+
+    def __call__(
+        self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None
+    ) -> torch.Tensor:
+        """The sum over this forward pass, divided by the items of the whole batch."""
+        logits = outputs.logits.float()
+        total = functional.cross_entropy(
+            logits.view(-1, logits.shape[-1]),
+            labels.view(-1),
+            ignore_index=-100,
+            label_smoothing=self.smoothing,
+            reduction="sum",
+        )
+        count = num_items_in_batch if num_items_in_batch is not None else labels.ne(-100).sum()
+        return total / count
+
+
+class SourceTrainer(Trainer):
+    """transformers' Trainer with our order, our source-dev score and a rate of its own for the
+    head; a checkpoint counts only once it is whole."""
+
+    def __init__(
+        self, *, score: Callable[[Any], float], head_rate: float, order: LengthGrouped, **known: Any
+    ) -> None:
+        super().__init__(**known)
+        self._score = score
+        self._head_rate = head_rate
+        self._order = order
+        self.add_callback(training_callbacks.EpochOrder(order))
+        # it prints every logged row to standard output; the bar and the report show them
+        self.remove_callback(PrinterCallback)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
+        return self._order
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """AdamW; the head, freshly initialised, gets its own rate (one rate for both collapsed
+        on UNER at 5e-4 and hardly learnt at 2e-4)."""
+        if self.optimizer is None:
+            network: Any = model or self.model
+            rate = self.args.learning_rate
+            decayed = set(self.get_decay_parameter_names(network))
+            groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+            for name, parameter in network.named_parameters():
+                if parameter.requires_grad:
+                    key = ("modules_to_save" in name, name in decayed)
+                    groups.setdefault(key, []).append(parameter)
+            self.optimizer = torch.optim.AdamW(
+                [
+                    {
+                        "params": parameters,
+                        "lr": rate * (self._head_rate if head else 1.0),
+                        "weight_decay": self.args.weight_decay if decay else 0.0,
+                    }
+                    for (head, decay), parameters in sorted(groups.items(), key=lambda g: g[0])
+                ],
+                betas=(self.args.adam_beta1, self.args.adam_beta2),
+                fused=True,
+            )
+        return self.optimizer
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The score on source dev; Trainer's own loop neither pools windows nor sorts by length."""
+        metrics = {"eval_score": self._score(self.model)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        super()._save_checkpoint(*args, **kwargs)
+        if self.args.should_save:
+            folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+            (folder / training_callbacks.WHOLE).touch()
