@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,12 +181,22 @@ def attach_lora(model: PreTrainedModel, lora: Lora, task: TaskOptions, name: str
         # peft matches by suffix: the last part of the path names the head everywhere
         modules_to_save=sorted({head.rsplit(".", 1)[-1] for head in heads}),
     )
-    peft_model = get_peft_model(model, config)
+    with quiet_peft():
+        peft_model = get_peft_model(model, config)
     for parameter in peft_model.parameters():
         if parameter.requires_grad:
             # the optimizer's steps vanish in half precision
             parameter.data = parameter.data.to(torch.float32)
     return peft_model
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Silences a deprecation between libraries: peft 0.21 reads a name that transformers 5.23
+    renames. Nothing a user of lowres could change."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+        yield
 
 
 def target_modules(model: Any, suffixes: Sequence[str], heads: Sequence[str]) -> list[str]:
@@ -235,7 +247,8 @@ def load_adapter(base: PreTrainedModel, folder: Path, trainable: bool = False) -
     """An adapter and its head over a loaded base."""
     from peft import PeftModel
 
-    model: PeftModel = PeftModel.from_pretrained(base, str(folder), is_trainable=trainable)
+    with quiet_peft():
+        model: PeftModel = PeftModel.from_pretrained(base, str(folder), is_trainable=trainable)
     return model.eval()
 
 

@@ -77,13 +77,13 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
     team = _Team()
     if not team.is_main:
         _help_training(recipe, folder, machine, team)
+    start = time.monotonic()
+    # whatever the user must change shows here, before a run folder is made
+    labelled = data.load(recipe)
+    located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
     with folder.locked(dump(recipe)):
-        start = time.monotonic()
+        progress.say(f"{folder.path}: base {located.name}, {located.obtained}")
         with artifacts.PeakMemory() as memory:
-            progress.say(f"{folder.path}: reading data")
-            labelled = data.load(recipe)
-            located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
-            progress.say(f"base: {located.name}, {located.obtained}")
             for seed in recipe.seeds:
                 _train_seed(recipe, seed, labelled, located, machine, folder, progress, team)
             team.wait()

@@ -65,15 +65,7 @@ def collect(
     return Results(
         schema=1,
         recipe=recipe.model_dump(mode="json"),
-        base=BaseRecord(
-            name=located.name,
-            hub_id=located.hub_id,
-            revision=located.revision,
-            obtained=located.obtained,
-            quantization=recipe.base.quantization,
-            parameters=trained[0].notes["parameters"],
-            trainable_parameters=trained[0].notes["trainable_parameters"],
-        ),
+        base=_base(recipe, located, trained[0]),
         labels=list(data.labels),
         languages=[_language(code) for code in data.tests],
         data=list(data.records),
@@ -100,6 +92,18 @@ def collect(
         ),
         warnings=[*data.warnings, *evaluated.notes.get("warnings", [])],
         versions=versions(),
+    )
+
+
+def _base(recipe: Recipe, located: LocatedBase, trained: Manifest) -> BaseRecord:
+    return BaseRecord(
+        name=located.name,
+        hub_id=located.hub_id,
+        revision=located.revision,
+        obtained=located.obtained,
+        quantization=recipe.base.quantization,
+        parameters=trained.notes["parameters"],
+        trainable_parameters=trained.notes["trainable_parameters"],
     )
 
 

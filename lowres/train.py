@@ -120,12 +120,7 @@ def _train_once(
             head_rate=options.head_learning_rate / options.learning_rate,
             order=LengthGrouped([len(ids) for ids in windows["input_ids"]], options.batch, seed),
         )
-        newest = training_callbacks.newest_whole_checkpoint(folder / CHECKPOINTS)
-        with training_callbacks.interruptible(watch):
-            try:
-                trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-            except OSError as error:
-                raise artifacts.disk_error(error, folder) from error
+        _go_on(trainer, watch, folder)
     status = "nan" if watch.diverged else "collapsed" if dev.collapsed(network) else "ok"
     if arguments.should_save:
         trained = trainer.accelerator.unwrap_model(trainer.model)
@@ -152,6 +147,16 @@ def _train_once(
         trainable_parameters=trainable,
         curves=training_callbacks.curves(state.log_history, dev.metric),
     )
+
+
+def _go_on(trainer: SourceTrainer, watch: training_callbacks.Watch, folder: Path) -> None:
+    """Train from the newest whole checkpoint, or from the start."""
+    newest = training_callbacks.newest_whole_checkpoint(folder / CHECKPOINTS)
+    with training_callbacks.interruptible(watch):
+        try:
+            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+        except OSError as error:
+            raise artifacts.disk_error(error, folder) from error
 
 
 class SourceDev:
