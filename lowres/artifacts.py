@@ -173,7 +173,7 @@ class RunFolder:
         Raises `RunError` when another process holds it, when it belongs to another recipe, or
         when it holds something else.
         """
-        self._refuse_strangers(recipe_yaml)
+        self.check(recipe_yaml)
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -205,7 +205,8 @@ class RunFolder:
                 if not any(folder.iterdir()):
                     folder.rmdir()
 
-    def _refuse_strangers(self, recipe_yaml: str) -> None:
+    def check(self, recipe_yaml: str) -> None:
+        """Raise `RunError` when the folder belongs to another recipe or holds something else."""
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path}: a file stands where the run folder should be")
         if not self.path.exists():

@@ -13,7 +13,7 @@ from typing import Annotated, ParamSpec
 import typer
 
 from lowres import __version__
-from lowres.errors import LowresError
+from lowres.errors import Interrupted, LowresError
 
 P = ParamSpec("P")
 
@@ -78,14 +78,15 @@ def _guarded(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+        except (Interrupted, KeyboardInterrupt) as error:
+            what = _first_line(error) if isinstance(error, Interrupted) else "interrupted"
+            typer.echo(f"{what}; give the same command again to go on", err=True)
+            raise typer.Exit(Interrupted.exit_status) from error
         except LowresError as error:
             if _State.debug:
                 raise
             typer.echo(str(error), err=True)
             raise typer.Exit(error.exit_status) from error
-        except KeyboardInterrupt as error:
-            typer.echo("interrupted; give the same command again to go on", err=True)
-            raise typer.Exit(130) from error
         except BrokenPipeError:
             # the reader of our output has gone (`| head`): not our fault, not an error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -111,8 +112,8 @@ def _abandoned(error: typer.Abort) -> int:
     """The exit status of a question that got Ctrl-C, or nobody to answer it."""
     if isinstance(error.__context__, KeyboardInterrupt):
         typer.echo("interrupted; nothing was written", err=True)
-        return 130
-    typer.echo("\nno answer on standard input; give all options (see --help)", err=True)
+        return Interrupted.exit_status
+    typer.echo("no answer on standard input; give all options (see --help)", err=True)
     return 2
 
 
@@ -221,10 +222,13 @@ def list_things(
     if as_json:
         typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
         return
+    if not rows:
+        typer.echo(f"no {what} here", err=True)
+        return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*(list(rows[0]) if rows else [what]), box=None, header_style="bold")
+    table = Table(*rows[0], box=None, header_style="bold")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     Console().print(table)

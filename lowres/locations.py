@@ -160,7 +160,8 @@ def absent(origin: Origin, split: str) -> str:
         folder, missing = folder.parent, folder.name
     entries = folder.iterdir() if folder.is_dir() else ()
     there = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-    hint = nearest(missing, there)
+    # at 0.5 every language code looks like every other
+    hint = nearest(missing, there, cutoff=0.75)
     if not hint and there:
         hint = f"; {folder} holds {', '.join(there[:8])}{' …' if len(there) > 8 else ''}"
     return f"{origin.language} {split}: no file {tried}{hint}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import warnings
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 LABELS_FILE = "labels.json"
 
+# at its import it says that there are faster kernels, at every product that the inputs are cast
+# to half precision
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
 
 def load_tokenizer(located: bases.LocatedBase) -> PreTrainedTokenizerBase:
     """The base's fast tokenizer. Raises `BaseModelError` when there is none."""
@@ -38,7 +43,21 @@ def load_tokenizer(located: bases.LocatedBase) -> PreTrainedTokenizerBase:
             f"base.name {located.name}: has no fast tokenizer (tokenizer.json); lowres needs one "
             "to follow words to their pieces"
         )
+    if not _takes_token_types(located):
+        # a BERT tokenizer beside a DistilBERT: the model's forward would refuse the types
+        names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+        tokenizer.model_input_names = names
     return tokenizer
+
+
+def _takes_token_types(located: bases.LocatedBase) -> bool:
+    """Whether the encoder tells the first text of a pair from the second by token types."""
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.from_pretrained(located.path)
+    encoder: Any = AutoModel._model_mapping[type(config)]
+    taken = "token_type_ids" in inspect.signature(encoder.forward).parameters
+    return taken and getattr(config, "type_vocab_size", 0) > 1
 
 
 def load_base(
@@ -70,7 +89,7 @@ def load_base(
             config=config,
             dtype=float_type(options.quantization, hardware),
             quantization_config=quantization,
-            device_map={"": hardware.device} if quantization is not None else None,
+            device_map=device_map(hardware) if quantization is not None else None,
             use_safetensors=None if options.allow_pickle else True,
             attn_implementation="sdpa" if _has_sdpa(config) else None,
         )
@@ -80,9 +99,33 @@ def load_base(
             f"({str(error).splitlines()[0]}); set base.quantization: none"
         ) from error
     check_modules(model, options.quantization, heads, located.name)
+    for head in heads:
+        # the rest may be in half precision; what trains would lose the optimizer's small steps
+        model.get_submodule(head).float()
+    _settle(model)
     if quantization is None:
         model.to(hardware.device)  # type: ignore[arg-type]
     return model
+
+
+def _settle(model: Any) -> None:
+    """Mend two habits of bitsandbytes 0.50 on a CPU.
+
+    8-bit: peft 0.21 moves a weight to where it is for DoRA, and the move loses the scales that the
+    layer has taken from it. NF4: the first `eval()` pass repacks weights for AVX512-BF16. It
+    rounds their scales to bf16 in place, for good, so training after the first evaluation and any
+    resumed run would go on with another base; and it refuses widths below 64.
+    """
+    for module in model.modules():
+        if hasattr(module, "init_8bit_state"):
+            module.register_forward_pre_hook(_keep_scales)
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _keep_scales(layer: Any, inputs: Any) -> None:
+    if layer.weight.CB is not None and layer.weight.SCB is None:
+        layer.weight.SCB = layer.state.SCB
 
 
 def quantization_config(kind: str, heads: Sequence[str], hardware: Hardware) -> Any:
@@ -98,8 +141,6 @@ def quantization_config(kind: str, heads: Sequence[str], hardware: Hardware) -> 
 
     skip = list(heads)
     if kind == "8bit":
-        # it notes at every product that the inputs are cast to half precision
-        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skip)
     compute = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
     return BitsAndBytesConfig(
@@ -112,12 +153,24 @@ def quantization_config(kind: str, heads: Sequence[str], hardware: Hardware) -> 
 
 
 def float_type(kind: str, hardware: Hardware) -> torch.dtype:
-    """Type of the weights that stay float: never the checkpoint's own, a CPU can't train fp16."""
+    """Type of the weights that stay float: never the checkpoint's own, a CPU can't train fp16.
+
+    Half on a GPU, where embeddings are most of a quantised base, unless fp32 was asked for.
+    """
     import torch
 
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}
     if hardware.device == "cuda" and kind != "none":
-        return torch.bfloat16 if hardware.precision == "bf16" else torch.float16
+        return half.get(hardware.precision, torch.float32)
     return torch.float32
+
+
+def device_map(hardware: Hardware) -> dict[str, int | str]:
+    """All on one device. A GPU by its number: each process of a distributed run has its own, and
+    Trainer takes the bare word `cuda` for a second device."""
+    import torch
+
+    return {"": torch.cuda.current_device() if hardware.device == "cuda" else hardware.device}
 
 
 def _has_sdpa(config: Any) -> bool:
@@ -132,30 +185,27 @@ def check_modules(model: Any, kind: str, heads: Sequence[str], name: str) -> Non
 
     if kind == "none":
         return
-    from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
+    from bitsandbytes.nn import modules as quantised
 
-    quantised_type = Linear8bitLt if kind == "8bit" else Linear4bit
-    seen = 0
+    quantised_type = quantised.Linear8bitLt if kind == "8bit" else quantised.Linear4bit
     for path, module in model.named_modules():
         if not isinstance(module, torch.nn.Linear):
             continue
-        in_head = any(path == head or path.startswith(f"{head}.") for head in heads)
         is_quantised = isinstance(module, quantised_type)
-        if in_head and is_quantised:
-            raise BaseModelError(f"base.name {name}: the head {path} was quantised; it must train")
-        if not in_head and is_quantised and module.weight.dtype not in (torch.int8, torch.uint8):
-            raise BaseModelError(f"base.name {name}: {path} was to be {kind} and is not")
-        seen += is_quantised
-    if not seen:
-        raise BaseModelError(
-            f"base.name {name}: nothing was quantised to {kind}; set base.quantization: none"
-        )
+        if _within(path, heads):
+            if is_quantised:
+                raise BaseModelError(f"base.name {name}: the head {path} was quantised")
+        elif not is_quantised or module.weight.dtype not in (torch.int8, torch.uint8):
+            raise BaseModelError(
+                f"base.name {name}: {path} was to be {kind} and is {module.weight.dtype}; set "
+                "base.quantization: none"
+            )
 
 
 def attach_lora(model: PreTrainedModel, lora: Lora, task: TaskOptions, name: str) -> PeftModel:
     """LoRA on the encoder's linear layers; the head trains whole and is saved with the adapter.
 
-    Raises `BaseModelError` when `lora.targets` matches nothing, or reaches the head.
+    Raises `BaseModelError` when `lora.targets` matches nothing outside the head.
     """
     import torch
     from peft import LoraConfig, TaskType, get_peft_model
@@ -181,6 +231,8 @@ def attach_lora(model: PreTrainedModel, lora: Lora, task: TaskOptions, name: str
         # peft matches by suffix: the last part of the path names the head everywhere
         modules_to_save=sorted({head.rsplit(".", 1)[-1] for head in heads}),
     )
+    if lora.dora:
+        settle_int8(model)
     with quiet_peft():
         peft_model = get_peft_model(model, config)
     for parameter in peft_model.parameters():
@@ -188,15 +240,6 @@ def attach_lora(model: PreTrainedModel, lora: Lora, task: TaskOptions, name: str
             # the optimizer's steps vanish in half precision
             parameter.data = parameter.data.to(torch.float32)
     return peft_model
-
-
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Silences a deprecation between libraries: peft 0.21 reads a name that transformers 5.23
-    renames. Nothing a user of lowres could change."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
-        yield
 
 
 def target_modules(model: Any, suffixes: Sequence[str], heads: Sequence[str]) -> list[str]:
@@ -212,8 +255,33 @@ def target_modules(model: Any, suffixes: Sequence[str], heads: Sequence[str]) ->
         for path, module in model.named_modules()
         if isinstance(module, torch.nn.Linear)
         and any(path == s or path.endswith(f".{s}") for s in suffixes)
-        and not any(path == head or path.startswith(f"{head}.") for head in heads)
+        and not _within(path, heads)
     ]
+
+
+def _within(path: str, modules: Sequence[str]) -> bool:
+    return any(path == module or path.startswith(f"{module}.") for module in modules)
+
+
+def settle_int8(model: Any) -> None:
+    """Move the scales of 8-bit layers to where forward passes look for them.
+
+    bitsandbytes does so at the first forward pass; DoRA takes the norms of the frozen weights
+    before that, and peft loses the scales on the way (`'NoneType' object has no attribute
+    'unsqueeze'` afterwards).
+    """
+    for module in model.modules():
+        if type(module).__name__ == "Linear8bitLt" and module.weight.CB is not None:
+            module.init_8bit_state()
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Silences a deprecation between libraries: peft 0.21 reads a name that transformers 5.23
+    renames. Nothing a user of lowres could change."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+        yield
 
 
 def save_adapter(
@@ -238,6 +306,8 @@ def save_adapter(
         "quantization": quantization,
         "max_tokens": max_tokens,
     }
+    # peft's card is a form that nobody filled in
+    (folder / "README.md").unlink(missing_ok=True)
     (folder / LABELS_FILE).write_text(
         json.dumps(meta, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )

@@ -78,6 +78,7 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
     if not team.is_main:
         _help_training(recipe, folder, machine, team)
     start = time.monotonic()
+    folder.check(dump(recipe))
     # whatever the user must change shows here, before a run folder is made
     labelled = data.load(recipe)
     located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,16 @@ from lowres.recipe import Recipe
 
 Location = tuple[str | int, ...]
 Lines = dict[Location, int]
+EXPECTED = {
+    "int_": "a whole number",
+    "float_": "a number",
+    "bool_": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list, such as [a, b]",
+    "model_type": "a section with keys of its own",
+    "dict_type": "a section with keys of its own",
+}
+"""Start of pydantic's error type -> what belongs there, in the words of a recipe."""
 
 
 def shipped() -> dict[str, Path]:
@@ -109,9 +120,14 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines]:
     return tree, lines
 
 
-def _walk(node: yaml.Node, at: Location, lines: Lines, path: Path) -> list[str]:
+def _walk(
+    node: yaml.Node, at: Location, lines: Lines, path: Path, above: tuple[yaml.Node, ...] = ()
+) -> list[str]:
     """Record the line of every key and item; report keys that stand twice in one mapping."""
     faults: list[str] = []
+    if any(node is outer for outer in above):
+        return [f"{path}:{node.start_mark.line + 1}: {dotted(at)} refers to itself; write it out"]
+    above = (*above, node)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             here = (*at, key.value)
@@ -121,11 +137,11 @@ def _walk(node: yaml.Node, at: Location, lines: Lines, path: Path) -> list[str]:
                     f"(first on line {lines[here]}); keep one"
                 )
             lines[here] = key.start_mark.line + 1
-            faults += _walk(value, here, lines, path)
+            faults += _walk(value, here, lines, path, above)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             lines[(*at, index)] = value.start_mark.line + 1
-            faults += _walk(value, (*at, index), lines, path)
+            faults += _walk(value, (*at, index), lines, path, above)
     return faults
 
 
@@ -136,24 +152,36 @@ def _apply(tree: dict[str, Any], override: str, origin: dict[Location, str]) -> 
         raise RecipeError(
             [f"override {override!r}: expected key=value, such as lora.rank=8 or seeds=[1,2]"]
         )
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError([f"override {override!r}: the value is not YAML; quote it"]) from error
-    except ValueError as error:
-        raise RecipeError([f"override {override!r}: {error}"]) from error
-    if isinstance(value, dict) and "{" in text and "files" in parts:
-        # `data.files={lang}.tsv` unquoted would be a YAML mapping
-        raise RecipeError([f"override {override!r}: put the template in quotes inside the value"])
     section: Any = tree
     for part in parts[:-1]:
         if section.get(part) is None:
             section[part] = {}
         section = section[part]
         if not isinstance(section, dict):
-            raise RecipeError([f"override {override!r}: {part} holds a value, not a section"])
+            raise RecipeError(
+                [f"override {override!r}: {part} holds a value, not a section; override it whole"]
+            )
+    value = _value(override, text)
     section[parts[-1]] = value
     origin[tuple(parts)] = override
+
+
+def _value(override: str, text: str) -> Any:
+    # `{lang}/{split}.tsv` is a template here; YAML would take its braces for a mapping
+    if re.match(r"\s*\{(lang|split)\}", text):
+        return text.strip()
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or "not understood"
+        raise RecipeError(
+            [
+                f"override {override!r}: the value is not YAML ({problem}); close its brackets, "
+                "or wrap text that holds such signs in quotes: 'key=\"text\"'"
+            ]
+        ) from error
+    except ValueError as error:  # a date such as 2024-13-01
+        raise RecipeError([f"override {override!r}: {error}; wrap it in quotes"]) from error
 
 
 def _check(tree: dict[str, Any], lines: Lines, origin: dict[Location, str], name: str) -> Recipe:
@@ -179,13 +207,19 @@ def _fault(error: ErrorDetails, lines: Lines, origin: dict[Location, str], name:
             )
         )
     )
-    known = [end for end in range(len(at), 0, -1) if at[:end] in lines or at[:end] in origin]
-    end = known[0] if known else 0
-    if end and at[:end] in origin:
-        place = f"override {origin[at[:end]]!r}"
-    else:
-        place = f"{name}:{lines.get(at[:end], 1)}" if lines else name
-    return f"{place}: {_explain(error, at)}"
+    return f"{_place(at, lines, origin, name)}: {_explain(error, at)}"
+
+
+def _place(at: Location, lines: Lines, origin: dict[Location, str], name: str) -> str:
+    """The override that made what is at fault, else file:line of it or of what holds it."""
+    for made, override in reversed(origin.items()):
+        # above: the override replaced all of it; below: a check of the whole section failed
+        if made == at[: len(made)] or (at and at == made[: len(at)]):
+            return f"override {override!r}"
+    if not lines:
+        return name
+    known = [at[:end] for end in range(len(at), 0, -1) if at[:end] in lines]
+    return f"{name}:{lines[known[0]] if known else 1}"
 
 
 def _explain(error: ErrorDetails, at: Location) -> str:
@@ -194,7 +228,7 @@ def _explain(error: ErrorDetails, at: Location) -> str:
         keys = _keys_of(at[:-1])
         return f"unknown key {key}{nearest(str(at[-1]), keys)} (known: {', '.join(keys)})"
     if kind == "missing":
-        return f"{key} is missing"
+        return f"{key} is missing; add it{_about(at)}"
     if kind == "value_error":
         text = str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
         return text if key and text.startswith(key) else f"{key}: {text}" if key else text
@@ -205,7 +239,23 @@ def _explain(error: ErrorDetails, at: Location) -> str:
     if kind == "union_tag_not_found":
         return f"task.name is missing (one of {', '.join(registry.names('tasks'))})"
     message = error["msg"][0].lower() + error["msg"][1:]
+    for start, expected in EXPECTED.items():
+        if kind.startswith(start):
+            message = f"expected {expected}"
+    if kind == "string_type" and isinstance(error["input"], bool):
+        message = "expected text in quotes (YAML reads yes, no, on and off as true and false)"
     return f"{key}: {message}, not {error['input']!r}"
+
+
+def _about(at: Location) -> str:
+    """What a key is for, from its documentation in `recipe.py`."""
+    model: Any = Recipe
+    for part in at[:-1]:
+        model = _model_in(model.model_fields[part].annotation)
+    field = model.model_fields[at[-1]]
+    section = _model_in(field.annotation)
+    text = field.description or (section.__doc__ if section else None) or ""
+    return f": {text.split('. ')[0].strip().rstrip('.')}" if text else ""
 
 
 def _keys_of(at: Location) -> list[str]:

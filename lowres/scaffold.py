@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from lowres import registry
+from lowres import bases, locations, registry
 from lowres.artifacts import write_text
 from lowres.errors import LowresError, nearest
 from lowres.languages import canonical
@@ -81,6 +81,7 @@ def write(path: Path, answers: Answers) -> None:
         raise LowresError(str(error)) from error
     if not targets:
         raise LowresError("--targets: name at least one language, such as yor_Latn")
+    bases.check_name(answers.base)
     text = TEMPLATE.format(
         path=path,
         name=re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("-._") or "study",
@@ -94,7 +95,8 @@ def write(path: Path, answers: Answers) -> None:
     )
     write_text(path, text)
     try:
-        load(str(path))
+        study = load(str(path))
+        locations.check_template(study.data, "data", (source, *targets))
     except LowresError:
         path.unlink()
         raise

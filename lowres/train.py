@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
-import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import (
-    EarlyStoppingCallback,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments, set_seed
 
 from lowres import artifacts, inference, model, training_callbacks
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
+from lowres.errors import DeviceError
 from lowres.hardware import Hardware
 from lowres.progress import Progress
 from lowres.recipe import Recipe, Train
 from lowres.sampling import LengthGrouped
 from lowres.stats import collapsed, value_of
 from lowres.trainer import Collate, Loss, SourceTrainer
+from lowres.training_callbacks import Checkpoint, from_main, is_main, wait_for_all
 
 CHECKPOINTS = "checkpoints"
 ATTEMPT = "attempt.json"
+EVENTS = "tensorboard"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One seed of a recipe, and all that it is trained with."""
+
+    recipe: Recipe
+    seed: int
+    data: LabelledData
+    located: LocatedBase
+    hardware: Hardware
+    folder: Path
+    progress: Progress
+    save_every_s: float
 
 
 @dataclass(frozen=True)
@@ -64,22 +77,28 @@ def train(
     hardware: Hardware,
     folder: Path,
     progress: Progress,
+    save_every_s: float = training_callbacks.SAVE_EVERY_S,
 ) -> Outcome:
     """Train one seed into `folder/adapter`; goes on from the newest whole checkpoint there.
 
     A run that ends in NaN or answers one class on source dev is tried once more at half the
-    learning rates; the second outcome stands, whatever it is.
+    learning rates; the second outcome stands, whatever it is. In a distributed run every process
+    calls this, and the first one alone writes.
+
+    Raises:
+        Interrupted: on Ctrl-C or SIGTERM, after a checkpoint; the same call goes on.
+        DeviceError: when processes do not divide the batch, or a logger is not installed.
+        RunError: when `folder` cannot be written.
     """
+    job = Job(recipe, seed, data, located, hardware, folder, progress, save_every_s)
     attempt = _attempt(folder)
-    outcome = _train_once(recipe, seed, data, located, hardware, folder, progress, attempt)
+    outcome = _train_once(job, attempt)
     if outcome.status != "ok" and not attempt.retried:
         progress.say(f"seed {seed}: {outcome.status}; once more at half the learning rate")
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         attempt = Attempt(rate_factor=0.5, retried=True)
-        artifacts.write_text(folder / ATTEMPT, json.dumps(asdict(attempt)))
-        outcome = _train_once(recipe, seed, data, located, hardware, folder, progress, attempt)
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    (folder / ATTEMPT).unlink(missing_ok=True)
+        _alone(lambda: _start_over(folder, attempt))
+        outcome = _train_once(job, attempt)
+    _alone(lambda: _tidy(folder))
     return outcome
 
 
@@ -88,75 +107,116 @@ def _attempt(folder: Path) -> Attempt:
     return Attempt(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else Attempt()
 
 
-def _train_once(
-    recipe: Recipe,
-    seed: int,
-    data: LabelledData,
-    located: LocatedBase,
-    hardware: Hardware,
-    folder: Path,
-    progress: Progress,
-    attempt: Attempt,
-) -> Outcome:
-    task, options, labels = recipe.task, recipe.train, data.labels
-    set_seed(seed)
-    tokenizer = model.load_tokenizer(located)
-    base = model.load_base(located, recipe.base, task, labels, hardware)
-    network = model.attach_lora(base, recipe.lora, task, located.name)
-    windows = task.encode(data.train, tokenizer, labels, options.max_tokens)
-    dev = SourceDev(recipe, data, tokenizer, hardware)
-    arguments = training_arguments(recipe, seed, len(windows), hardware, folder, attempt)
-    watch = training_callbacks.Watch(seed, arguments.max_steps, steps_an_epoch(options, windows))
-    with progress.bar(f"train, seed {seed}", arguments.max_steps) as advance:
-        trainer = SourceTrainer(
-            model=network,
-            args=arguments,
-            train_dataset=windows,
-            eval_dataset=data.dev,
-            data_collator=Collate(int(tokenizer.pad_token_id or 0)),
-            compute_loss_func=Loss(options.label_smoothing),
-            callbacks=[watch, training_callbacks.Bar(advance), *early_stopping(options)],
-            score=dev.score,
-            head_rate=options.head_learning_rate / options.learning_rate,
-            order=LengthGrouped([len(ids) for ids in windows["input_ids"]], options.batch, seed),
-        )
-        _go_on(trainer, watch, folder)
-    status = "nan" if watch.diverged else "collapsed" if dev.collapsed(network) else "ok"
-    if arguments.should_save:
-        trained = trainer.accelerator.unwrap_model(trainer.model)
+def _start_over(folder: Path, attempt: Attempt) -> None:
+    # in this order: a kill in between repeats the first attempt, and never continues it as the
+    # second one
+    training_callbacks.remove_checkpoints(folder / CHECKPOINTS)
+    artifacts.write_text(folder / ATTEMPT, json.dumps(asdict(attempt)))
+
+
+def _tidy(folder: Path) -> None:
+    training_callbacks.remove_checkpoints(folder / CHECKPOINTS)
+    (folder / CHECKPOINTS).rmdir()
+    (folder / ATTEMPT).unlink(missing_ok=True)
+
+
+def _alone(act: Callable[[], None]) -> None:
+    """Change files while no other process reads them."""
+    wait_for_all()
+    if is_main():
+        act()
+    wait_for_all()
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A base with LoRA and a head, the windows that it learns from, and what it is judged by."""
+
+    network: Any
+    windows: Dataset
+    pad_id: int
+    dev: SourceDev
+
+
+def _train_once(job: Job, attempt: Attempt) -> Outcome:
+    set_seed(job.seed)
+    learner = _learner(job)
+    _alone(lambda: training_callbacks.remove_halves(job.folder / CHECKPOINTS))
+    newest = training_callbacks.newest_whole_checkpoint(job.folder / CHECKPOINTS)
+    trainer = _fit(job, learner, attempt, newest)
+    history = trainer.state.log_history
+    lost = training_callbacks.diverged(history)
+    status = "nan" if lost else "collapsed" if learner.dev.collapsed(learner.network) else "ok"
+    if is_main():
         model.save_adapter(
-            trained,
-            folder / "adapter",
-            located,
-            task,
-            labels,
-            options.max_tokens,
-            recipe.base.quantization,
+            learner.network,
+            job.folder / "adapter",
+            job.located,
+            job.recipe.task,
+            job.data.labels,
+            job.recipe.train.max_tokens,
+            job.recipe.base.quantization,
         )
-    total, trainable = model.count_parameters(network)
+    total, trainable = model.count_parameters(learner.network)
     state = trainer.state
     return Outcome(
-        seed=seed,
+        seed=job.seed,
         status=status,
         retried=attempt.retried,
-        learning_rate=arguments.learning_rate,
+        learning_rate=trainer.args.learning_rate,
         best_step=int(state.best_global_step or 0),
         steps=state.global_step,
         dev=float(state.best_metric or 0.0),
         parameters=total,
         trainable_parameters=trainable,
-        curves=training_callbacks.curves(state.log_history, dev.metric),
+        curves=training_callbacks.curves(state.log_history, learner.dev.metric),
     )
 
 
-def _go_on(trainer: SourceTrainer, watch: training_callbacks.Watch, folder: Path) -> None:
-    """Train from the newest whole checkpoint, or from the start."""
-    newest = training_callbacks.newest_whole_checkpoint(folder / CHECKPOINTS)
-    with training_callbacks.interruptible(watch):
-        try:
-            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-        except OSError as error:
-            raise artifacts.disk_error(error, folder) from error
+def _learner(job: Job) -> Learner:
+    recipe, labels = job.recipe, job.data.labels
+    tokenizer = model.load_tokenizer(job.located)
+    base = model.load_base(job.located, recipe.base, recipe.task, labels, job.hardware)
+    network = model.attach_lora(base, recipe.lora, recipe.task, job.located.name)
+    windows = recipe.task.encode(job.data.train, tokenizer, labels, recipe.train.max_tokens)
+    dev = SourceDev(recipe, job.data, tokenizer, job.hardware)
+    return Learner(network, windows, int(tokenizer.pad_token_id or 0), dev)
+
+
+def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None) -> SourceTrainer:
+    """Train from the newest checkpoint on; the network then holds the best one's weights."""
+    options, count = job.recipe.train, len(learner.windows)
+    lengths = [len(ids) for ids in learner.windows["input_ids"]]
+    arguments = training_arguments(
+        job.recipe, job.seed, count, job.hardware, job.folder, attempt, newest
+    )
+    watch = training_callbacks.Watch(
+        job.seed, arguments.max_steps, steps_an_epoch(options, count), job.save_every_s
+    )
+    with job.progress.bar(f"train, seed {job.seed}", arguments.max_steps) as advance:
+        trainer = SourceTrainer(
+            model=learner.network,
+            args=arguments,
+            train_dataset=learner.windows,
+            eval_dataset=job.data.dev,
+            data_collator=Collate(learner.pad_id),
+            compute_loss_func=Loss(options.label_smoothing),
+            callbacks=[
+                watch,
+                training_callbacks.Bar(advance),
+                *early_stopping(options),
+                *event_files(options, job.folder, newest),
+            ],
+            score=learner.dev.score,
+            head_rate=options.head_learning_rate / options.learning_rate,
+            order=LengthGrouped(lengths, options.batch, job.seed),
+        )
+        with training_callbacks.interruptible(watch):
+            try:
+                trainer.train(resume_from_checkpoint=str(newest.path) if newest else None)
+            except OSError as error:
+                raise artifacts.disk_error(error, job.folder) from error
+    return trainer
 
 
 class SourceDev:
@@ -174,11 +234,13 @@ class SourceDev:
 
     def score(self, network: Any) -> float:
         """The metric that checkpoints are chosen by."""
-        return value_of(self.metric, self._gold, self._answers(network), self._data.labels)
+        score = value_of(self.metric, self._gold, self._answers(network), self._data.labels)
+        # two kinds of GPU may differ in the last digit, and then about the best checkpoint
+        return float(from_main(score))
 
     def collapsed(self, network: Any) -> bool:
         """Whether nearly all answers are one label."""
-        return collapsed(self._answers(network), self._gold)
+        return bool(from_main(collapsed(self._answers(network), self._gold)))
 
     def _answers(self, network: Any) -> list[Any]:
         recipe = self._recipe
@@ -202,26 +264,35 @@ def chosen_metric(recipe: Recipe, labels: Sequence[str]) -> str:
     return str(recipe.task.metrics(labels)[0])
 
 
-def steps_an_epoch(options: Train, windows: Dataset) -> int:
+def steps_an_epoch(options: Train, windows: int) -> int:
     """Optimiser steps in which every window is seen once."""
-    return -(-len(windows) // options.batch)
+    return -(-windows // options.batch)
 
 
 def training_arguments(
-    recipe: Recipe, seed: int, windows: int, hardware: Hardware, folder: Path, attempt: Attempt
+    recipe: Recipe,
+    seed: int,
+    windows: int,
+    hardware: Hardware,
+    folder: Path,
+    attempt: Attempt,
+    newest: Checkpoint | None = None,
 ) -> TrainingArguments:
     """The recipe's `train` section in transformers' words; the effective batch is kept on any
-    number of processes. Raises `RecipeError` when the processes do not divide it."""
+    number of processes and GPUs. Raises `DeviceError` when the processes do not divide it."""
     options = recipe.train
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     micro, accumulation = split_batch(options.batch, options.micro_batch, processes)
-    epoch_steps = -(-windows // options.batch)
-    steps = options.steps or max(1, round(options.epochs * epoch_steps))
+    steps = options.steps or max(1, round(options.epochs * steps_an_epoch(options, windows)))
     arguments = TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
-        max_steps=steps,
+        # a run that had ended (early stopping) must not go on because it was killed after that
+        max_steps=newest.step if newest and newest.ended else steps,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=accumulation,
+        average_tokens_across_devices=True,
+        # all that trains is used in every step; looking for what is not costs time and warns
+        ddp_find_unused_parameters=False,
         learning_rate=options.learning_rate * attempt.rate_factor,
         lr_scheduler_type="linear",
         warmup_steps=math.ceil(options.warmup * steps),
@@ -231,7 +302,6 @@ def training_arguments(
         use_cpu=hardware.device == "cpu",
         eval_strategy="epoch",
         save_strategy="epoch",
-        save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model="score",
         greater_is_better=True,
@@ -240,21 +310,35 @@ def training_arguments(
         logging_nan_inf_filter=False,
         logging_steps=max(1, steps // 60),
         logging_first_step=True,
+        log_level_replica="error",
         remove_unused_columns=False,
         # the last batch is full already; see sampling.py
         dataloader_drop_last=False,
         dataloader_pin_memory=hardware.device == "cuda",
         disable_tqdm=True,
-        report_to=list(options.report_to) or "none",
+        # event files are written by a callback of our own, into the run folder
+        report_to=[name for name in options.report_to if name != "tensorboard"] or "none",
         run_name=f"{recipe.name}-{seed}",
         seed=seed,
         data_seed=seed,
+        **_checkpointing(options),
     )
-    if options.gradient_checkpointing:
-        # under its old name it warns, and transformers 5.0 has only that one
-        name = "activation_checkpointing"
-        setattr(arguments, name if hasattr(arguments, name) else "gradient_checkpointing", True)
+    if arguments.n_gpu > 1:
+        # several GPUs in one process would be DataParallel, and multiply the batch in silence;
+        # `accelerate launch` is the way to use them
+        arguments._n_gpu = 1
     return arguments
+
+
+def _checkpointing(options: Train) -> dict[str, Any]:
+    """Activation checkpointing by the name that this version of transformers has for it."""
+    if not options.gradient_checkpointing:
+        return {}
+    known = {field.name for field in fields(TrainingArguments)}
+    name = "activation_checkpointing"
+    name = name if name in known else "gradient_checkpointing"
+    # reentrant checkpoints pass no gradient where the inputs, here frozen embeddings, need none
+    return {name: True, f"{name}_kwargs": {"use_reentrant": False}}
 
 
 def split_batch(batch: int, micro: int | None, processes: int) -> tuple[int, int]:
@@ -262,8 +346,6 @@ def split_batch(batch: int, micro: int | None, processes: int) -> tuple[int, int
 
     Raises `DeviceError` when that has no answer in whole numbers.
     """
-    from lowres.errors import DeviceError
-
     if batch % processes:
         raise DeviceError(
             f"train.batch {batch} does not divide among {processes} processes; make it a multiple"
@@ -272,11 +354,35 @@ def split_batch(batch: int, micro: int | None, processes: int) -> tuple[int, int
     micro = min(micro or share, share)
     if share % micro:
         raise DeviceError(
-            f"train.micro_batch {micro} does not divide the {share} windows of each process"
+            f"train.micro_batch {micro} does not divide the {share} windows of each of "
+            f"{processes} processes; make it a divisor"
         )
     return micro, share // micro
 
 
-def early_stopping(options: Train) -> list[EarlyStoppingCallback]:
+def early_stopping(options: Train) -> list[TrainerCallback]:
     """Early stopping on source dev, if the recipe asks for it."""
     return [EarlyStoppingCallback(options.patience)] if options.patience else []
+
+
+def event_files(
+    options: Train, folder: Path, newest: Checkpoint | None = None
+) -> list[TrainerCallback]:
+    """TensorBoard's event files in `folder/tensorboard`, if the recipe asks for them.
+
+    Raises `DeviceError` when what the recipe reports to is not installed.
+    """
+    for name in options.report_to:
+        if importlib.util.find_spec(name) is None:
+            raise DeviceError(
+                f"train.report_to: {name} is not installed here; pip install {name}, or leave it "
+                "out"
+            )
+    if "tensorboard" not in options.report_to or not is_main():
+        return []
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations.integration_utils import TensorBoardCallback
+
+    # what a killed run logged after its last checkpoint is hidden: it comes again
+    writer = SummaryWriter(str(folder / EVENTS), purge_step=newest.step + 1 if newest else None)
+    return [TensorBoardCallback(writer)]

@@ -1,4 +1,4 @@
-"""transformers' Trainer with our order of windows, our source-dev score and a rate for the head."""
+"""transformers' Trainer as lowres uses it: our batches, loss, rates, dev score and checkpoints."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ class Loss:
             label_smoothing=self.smoothing,
             reduction="sum",
         )
-        count = num_items_in_batch if num_items_in_batch is not None else labels.ne(-100).sum()
-        return total / count
+        count = labels.ne(-100).sum() if num_items_in_batch is None else num_items_in_batch
+        return total / torch.as_tensor(count).clamp(min=1)
 
 
 class SourceTrainer(Trainer):
     """transformers' Trainer with our order, our source-dev score and a rate of its own for the
-    head; a checkpoint counts only once it is whole."""
+    head; a checkpoint counts only once it is whole, and the first process alone writes it."""
 
     def __init__(
         self, *, score: Callable[[Any], float], head_rate: float, order: LengthGrouped, **known: Any
@@ -66,6 +66,8 @@ class SourceTrainer(Trainer):
         self.add_callback(training_callbacks.EpochOrder(order))
         # it prints every logged row to standard output; the bar and the report show them
         self.remove_callback(PrinterCallback)
+        windows = self._train_batch_size * self.args.gradient_accumulation_steps
+        assert windows * self.args.world_size == order.batch, "not the recipe's effective batch"
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
         return self._order
@@ -74,14 +76,15 @@ class SourceTrainer(Trainer):
         """AdamW; the head, freshly initialised, gets its own rate (one rate for both collapsed
         on UNER at 5e-4 and hardly learnt at 2e-4)."""
         if self.optimizer is None:
-            network: Any = model or self.model
+            network: torch.nn.Module = model or self.model  # type: ignore[assignment]
             rate = self.args.learning_rate
             decayed = set(self.get_decay_parameter_names(network))
             groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
             for name, parameter in network.named_parameters():
                 if parameter.requires_grad:
-                    key = ("modules_to_save" in name, name in decayed)
-                    groups.setdefault(key, []).append(parameter)
+                    # DoRA's magnitudes are norms of weights: decay would shrink the base itself
+                    decay = name in decayed and "lora_magnitude_vector" not in name
+                    groups.setdefault(("modules_to_save" in name, decay), []).append(parameter)
             self.optimizer = torch.optim.AdamW(
                 [
                     {
@@ -105,8 +108,14 @@ class SourceTrainer(Trainer):
         )
         return metrics
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Nothing: each step is seeded by its number, and the other processes write no files."""
+
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         super()._save_checkpoint(*args, **kwargs)
-        if self.args.should_save:
-            folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-            (folder / training_callbacks.WHOLE).touch()
+        if training_callbacks.is_main():
+            folder = Path(str(self.args.output_dir))
+            newest = f"checkpoint-{self.state.global_step}"
+            (folder / newest / training_callbacks.WHOLE).touch()
+            best = Path(self.state.best_model_checkpoint or newest).name
+            training_callbacks.remove_checkpoints(folder, keep={newest, best})

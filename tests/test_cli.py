@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
-from lowres import __version__
+from lowres import __version__, cli, recipe_loading
 from lowres.cli import app
+from lowres.errors import Interrupted, RunError
 
 HEAVY = ("torch", "transformers", "peft", "datasets")
 
@@ -20,7 +24,17 @@ def call(*words: str, stdin: str | None = None) -> Result:
     return CliRunner().invoke(app, list(words), input=stdin)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["validate", "quickstart"], ["ls", "recipes"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["validate", "quickstart"],
+        ["validate", "--schema"],
+        ["show", "quickstart"],
+        ["ls", "recipes"],
+    ],
+    ids=" ".join,
+)
 def test_light_commands_import_nothing_heavy(words: list[str]) -> None:
     code = (
         "import sys\nfrom lowres.cli import app\n"
@@ -30,6 +44,42 @@ def test_light_commands_import_nothing_heavy(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_is_the_one_that_was_read(golden: Callable[[str, str], None]) -> None:
+    env = {"COLUMNS": "100", "NO_COLOR": "1", "_TYPER_FORCE_DISABLE_TERMINAL": "1"}
+    shown = CliRunner().invoke(app, ["--help"], env=env, prog_name="lowres")
+    lines = [line.rstrip() for line in shown.stdout.splitlines()]
+    golden("help.txt", "\n".join(lines).strip("\n") + "\n")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer import completion
+
+    monkeypatch.setattr(completion, "_get_shell_name", lambda: shell)
+    shown = CliRunner().invoke(app, ["--show-completion"], prog_name="lowres")
+    assert shown.exit_code == 0, shown.output
+    assert "_LOWRES_COMPLETE" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [("run quick", "quickstart"), ("validate nli", "nli-americas"), ("ls base", "bases")],
+)
+def test_names_are_completed(typed: str, expected: str) -> None:
+    words = f"lowres {typed}"
+    env = {
+        **os.environ,
+        "_LOWRES_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", "from lowres.cli import app; app(prog_name='lowres')"],
+        capture_output=True, text=True, env=env, check=False,
+    )  # fmt: skip
+    assert expected in done.stdout.split(), done.stderr
 
 
 def test_version() -> None:
@@ -42,6 +92,12 @@ def test_ls(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = json.loads(call("ls", what, "--json").stdout)
     assert rows or what == "runs"
     assert call("ls", what).exit_code == 0
+
+
+def test_no_runs_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = call("ls", "runs")
+    assert (shown.stdout, shown.stderr) == ("", "no runs here\n")
 
 
 def test_show_names_the_stages() -> None:
@@ -67,6 +123,68 @@ def test_new_writes_a_recipe_that_loads(tmp_path: Path) -> None:
     asked = call("new", str(tmp_path / "b.yaml"), stdin="eng_Latn\nyor_Latn\npairs\nnala-cub/x\n")
     assert asked.exit_code == 0, asked.stderr
     assert 'hub: "nala-cub/x"' in (tmp_path / "b.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "status", "says"),
+    [(False, 2, "give all options"), (True, 130, "nothing was written")],
+)
+def test_new_without_an_answer(
+    interrupted: bool, status: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if interrupted:
+        from typer._click import termui  # typer's own copy of click
+
+        def ctrl_c(prompt: str) -> str:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(termui, "visible_prompt_func", ctrl_c)
+        path = tmp_path / "a.yaml"
+        with pytest.raises(typer.Exit) as left:
+            cli.new(path)
+        assert left.value.exit_code == status
+    else:
+        asked = call("new", str(tmp_path / "a.yaml"), stdin="")
+        assert asked.exit_code == status
+        assert says in asked.stderr
+    assert not list(tmp_path.iterdir())
+
+
+class TestFailures:
+    """What the commands raise, and what becomes of it."""
+
+    @pytest.fixture
+    def fails(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
+        def arrange(error: BaseException) -> None:
+            def broken(name: str, overrides: list[str]) -> None:
+                raise error
+
+            monkeypatch.setattr(recipe_loading, "load", broken)
+
+        return arrange
+
+    @pytest.mark.parametrize(
+        ("error", "status", "says"),
+        [
+            (RunError("the disk is full"), 2, "the disk is full"),
+            (Interrupted("interrupted at step 3 of 9"), 130, "step 3 of 9; give the same command"),
+            (KeyboardInterrupt(), 130, "interrupted; give the same command again"),
+            (KeyError("x"), 1, "lowres failed: KeyError: 'x' (this is a bug"),
+            (AssertionError(), 1, "no message"),
+        ],
+    )
+    def test_one_line_and_a_status(self, fails, error, status, says) -> None:
+        fails(error)
+        left = call("validate", "quickstart")
+        assert left.exit_code == status
+        assert says in left.stderr
+        assert len(left.stderr.splitlines()) == 1
+
+    @pytest.mark.parametrize("error", [RunError("the disk is full"), KeyError("x")])
+    def test_debug_lets_them_through(self, fails, error) -> None:
+        fails(error)
+        assert call("--debug", "validate", "quickstart").exception is error
+        assert "lowres --debug" in call("--help").stdout
 
 
 @pytest.mark.parametrize(
@@ -104,6 +222,14 @@ def test_bad_input_is_one_line_and_exit_2(
     assert expected in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -c 'from lowres.cli import app; app()' validate --schema | head -n 1",
+        shell=True, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("{\n", "")
 
 
 def test_every_fault_of_a_recipe_at_once_with_its_line(tmp_path: Path) -> None:

@@ -1,0 +1,393 @@
+from __future__ import annotations
+
+import errno
+import json
+import warnings
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import tiny_study
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file
+from tiny_study import CPU
+
+from lowres import train as training
+from lowres.errors import DeviceError, RunError
+from lowres.hardware import Hardware
+from lowres.train import Attempt, split_batch, training_arguments
+from lowres.trainer import Collate, Loss, SourceTrainer
+
+
+@pytest.fixture(scope="module")
+def base(tiny_tokenizer, tmp_path_factory):
+    return tiny_study.base("bert", tiny_tokenizer, tmp_path_factory.mktemp("base") / "bert")
+
+
+def study(base, task="classification", **sections):
+    return tiny_study.recipe(base, task, **sections)
+
+
+def weights(folder):
+    return load_file(folder / "adapter" / "adapter_model.safetensors")
+
+
+def dev_curve(outcome):
+    return [value for *_, name, value in outcome.curves if name.startswith("dev ")]
+
+
+@pytest.fixture
+def dev_scores(monkeypatch):
+    """`dev_scores(0.5, 0.7, …)`: what source dev says after each epoch."""
+
+    def give(*scores):
+        given = iter(scores)
+        monkeypatch.setattr(training.SourceDev, "score", lambda *_: next(given))
+        monkeypatch.setattr(training.SourceDev, "collapsed", lambda *_: False)
+
+    return give
+
+
+# what comes out
+
+
+@pytest.mark.parametrize(
+    ("task", "quantization"),
+    [
+        ("classification", "none"),
+        ("classification", "8bit"),
+        ("tagging", "8bit"),
+        ("tagging", "4bit"),
+        ("pairs", "8bit"),
+    ],
+)
+def test_a_seed_learns_and_leaves_an_adapter_alone(base, tmp_path, task, quantization):
+    recipe = study(base, task, base={"quantization": quantization})
+    outcome = tiny_study.train(recipe, tmp_path)
+    assert (outcome.status, outcome.retried, outcome.seed) == ("ok", False, 1)
+    assert outcome.dev > 0.9
+    assert outcome.dev == max(dev_curve(outcome))
+    assert outcome.steps == 3 * -(-44 // 8)
+    assert outcome.best_step in (6, 12, 18)
+    assert 0 < outcome.trainable_parameters < outcome.parameters
+    names = {name for *_, name, _ in outcome.curves}
+    assert {"loss", "learning_rate"} < names
+    assert len(names) == 3
+    assert all(step <= outcome.steps and epoch <= 3 for step, epoch, *_ in outcome.curves)
+    losses = [value for *_, name, value in outcome.curves if name == "loss"]
+    assert 0 < losses[-1] < losses[0]
+    # the next stage finds no half-made things
+    assert [p.name for p in tmp_path.iterdir()] == ["adapter"]
+    answers = tiny_study.answers(recipe, tmp_path / "adapter")
+    gold = tiny_study.data(task).tests["eng_Latn"][recipe.task.gold_field]
+    right = sum(each.answer == known for each, known in zip(answers, gold, strict=True))
+    assert right >= 0.8 * len(gold)
+
+
+def test_two_runs_of_a_seed_are_the_same_to_the_bit(base, tmp_path):
+    recipe = study(base)
+    one, other = (tiny_study.train(recipe, tmp_path / name) for name in "ab")
+    assert one == other
+    a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_accumulated_micro_batches_come_to_the_same(base, tmp_path):
+    whole, parts = (
+        study(base, "tagging", train={"epochs": 1, "micro_batch": micro}, lora={"dropout": 0})
+        for micro in (8, 2)
+    )
+    tiny_study.train(whole, tmp_path / "a")
+    tiny_study.train(parts, tmp_path / "b")
+    a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
+    for name, value in a.items():
+        torch.testing.assert_close(value, b[name], atol=2e-4, rtol=0)
+
+
+def test_steps_override_epochs_and_end_within_one(base, tmp_path):
+    outcome = tiny_study.train(study(base, train={"steps": 4}), tmp_path)
+    assert (outcome.steps, outcome.best_step) == (4, 4)
+    assert len(dev_curve(outcome)) == 1
+
+
+def test_the_kept_checkpoint_is_the_best_on_source_dev(base, tmp_path, dev_scores, monkeypatch):
+    kept = {}
+    save = SourceTrainer._save_checkpoint
+
+    def watched(self, *known):
+        save(self, *known)
+        folder = f"{self.args.output_dir}/checkpoint-{self.state.global_step}"
+        kept[self.state.global_step] = load_file(f"{folder}/adapter_model.safetensors")
+
+    monkeypatch.setattr(SourceTrainer, "_save_checkpoint", watched)
+    dev_scores(0.2, 0.6, 0.5)
+    outcome = tiny_study.train(study(base), tmp_path)
+    assert (outcome.dev, outcome.best_step, outcome.steps) == (0.6, 12, 18)
+    assert sorted(kept) == [6, 12, 18]
+    saved = weights(tmp_path)
+    assert all(torch.equal(saved[name], kept[12][name]) for name in saved)
+    assert not all(torch.equal(saved[name], kept[18][name]) for name in saved)
+
+
+def test_training_stops_after_patience_epochs_without_a_better_score(base, tmp_path, dev_scores):
+    dev_scores(0.5, 0.7, 0.7, 0.6, 0.9)
+    outcome = tiny_study.train(study(base, train={"epochs": 9, "patience": 2}), tmp_path)
+    assert (outcome.steps, outcome.best_step, outcome.dev) == (24, 12, 0.7)
+    assert dev_curve(outcome) == [0.5, 0.7, 0.7, 0.6]
+
+
+# collapse and NaN
+
+
+def one_label_trap(data):
+    """Training data in which nearly every sentence is about one topic."""
+    labels = [*["trade"] * (len(data.train) - 2), "health", "nature"]
+    return replace(data, train=data.train.remove_columns("label").add_column("label", labels))
+
+
+def test_a_collapsed_seed_is_tried_once_more_at_half_the_rate(base, tmp_path, monkeypatch):
+    data = one_label_trap(tiny_study.data())
+    monkeypatch.setattr(tiny_study, "data", lambda task: data)
+    rates = []
+    fit = training._fit
+
+    def watched(job, learner, attempt, newest):
+        rates.append(attempt.rate_factor)
+        assert newest is None, "the second attempt must not continue the first"
+        return fit(job, learner, attempt, newest)
+
+    monkeypatch.setattr(training, "_fit", watched)
+    outcome = tiny_study.train(study(base, train={"epochs": 1}), tmp_path)
+    assert (outcome.status, outcome.retried) == ("collapsed", True)
+    assert outcome.learning_rate == 0.5e-2
+    assert rates == [1.0, 0.5]
+    assert [p.name for p in tmp_path.iterdir()] == ["adapter"]
+
+
+def test_a_second_attempt_that_learns_is_trusted(base, tmp_path, monkeypatch):
+    verdicts = iter([True, False])
+    monkeypatch.setattr(training.SourceDev, "collapsed", lambda *_: next(verdicts))
+    outcome = tiny_study.train(study(base, train={"epochs": 1}), tmp_path)
+    assert (outcome.status, outcome.retried, outcome.learning_rate) == ("ok", True, 0.5e-2)
+
+
+def test_a_run_that_diverges_is_found_out_and_stopped(base, tmp_path):
+    rates = {"learning_rate": 1e30, "head_learning_rate": 1e30, "epochs": 5}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        outcome = tiny_study.train(study(base, "tagging", train=rates), tmp_path)
+    assert (outcome.status, outcome.retried) == ("nan", True)
+    assert outcome.learning_rate == 0.5e30
+    assert outcome.steps < 30, "it went on after the loss was no number"
+    # results.json cannot hold a NaN
+    json.dumps([outcome.curves, outcome.dev], allow_nan=False)
+
+
+# options
+
+
+@pytest.mark.parametrize("quantization", ["none", "8bit"])
+def test_activation_checkpointing_changes_memory_alone(base, tmp_path, quantization):
+    sections = {"base": {"quantization": quantization}, "lora": {"dropout": 0}}
+    plain = study(base, train={"epochs": 1}, **sections)
+    frugal = study(base, train={"epochs": 1, "gradient_checkpointing": True}, **sections)
+    one = tiny_study.train(plain, tmp_path / "a")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        other = tiny_study.train(frugal, tmp_path / "b")
+    assert one.curves == other.curves
+
+
+@pytest.mark.parametrize("lora", [{"rslora": True}, {"dora": True}])
+def test_variants_of_lora_train_over_8_bit(base, tmp_path, lora):
+    recipe = study(base, "tagging", base={"quantization": "8bit"}, lora=lora)
+    assert tiny_study.train(recipe, tmp_path).status == "ok"
+
+
+def test_label_smoothing_raises_the_loss_that_is_reached(base, tmp_path):
+    def last(smoothing):
+        recipe = study(base, "tagging", train={"label_smoothing": smoothing, "epochs": 2})
+        outcome = tiny_study.train(recipe, tmp_path / str(smoothing))
+        return [value for *_, name, value in outcome.curves if name == "loss"][-1]
+
+    assert last(0.3) > last(0.0) + 0.2
+
+
+def test_event_files_go_into_the_run_folder(base, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = study(base, train={"epochs": 1, "report_to": "tensorboard"})
+    tiny_study.train(recipe, tmp_path / "run")
+    files = list((tmp_path / "run" / "tensorboard").iterdir())
+    assert [f.name.startswith("events.out") for f in files] == [True]
+    assert b"eval/score" in files[0].read_bytes()
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["adapter", "tensorboard"]
+
+
+def test_a_logger_that_is_missing_is_named(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DeviceError, match=r"train\.report_to: wandb is not installed here; pip"):
+        tiny_study.train(study(base, train={"report_to": "wandb"}), tmp_path)
+
+
+def test_nothing_is_printed_to_standard_output(base, tmp_path, capfd):
+    tiny_study.train(study(base, train={"epochs": 1}), tmp_path)
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (errno.ENOSPC, r"the disk is full .*give the same command again"),
+        (errno.EACCES, r"cannot be written: Permission denied"),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_said_in_words(base, tmp_path, monkeypatch, code, says):
+    def full(*known):
+        raise OSError(code, "Permission denied")
+
+    monkeypatch.setattr(SourceTrainer, "_save_optimizer_and_scheduler", full)
+    with pytest.raises(RunError, match=says):
+        tiny_study.train(study(base, train={"epochs": 1}), tmp_path)
+
+
+# the batch
+
+
+@pytest.mark.parametrize(
+    ("batch", "micro", "processes", "expected"),
+    [
+        (16, None, 1, (16, 1)),
+        (16, 4, 1, (4, 4)),
+        (16, None, 2, (8, 1)),
+        (16, 4, 2, (4, 2)),
+        (16, 16, 4, (4, 1)),
+        (6, 2, 3, (2, 1)),
+    ],
+)
+def test_the_effective_batch_is_kept(batch, micro, processes, expected):
+    assert split_batch(batch, micro, processes) == expected
+    passes = expected[0] * expected[1] * processes
+    assert passes == batch
+
+
+@pytest.mark.parametrize(
+    ("batch", "micro", "processes", "says"),
+    [
+        (16, None, 3, r"train\.batch 16 does not divide among 3 processes; make it a multiple"),
+        (12, 4, 2, r"train\.micro_batch 4 does not divide the 6 windows of each of 2 processes"),
+    ],
+)
+def test_a_batch_that_cannot_be_kept_is_refused(batch, micro, processes, says):
+    with pytest.raises(DeviceError, match=says):
+        split_batch(batch, micro, processes)
+
+
+def arguments(recipe, tmp_path, hardware=CPU):
+    return training_arguments(recipe, 1, 44, hardware, tmp_path, Attempt())
+
+
+@pytest.mark.parametrize("world", ["1", "2", "4"])
+def test_processes_share_the_batch(base, tmp_path, monkeypatch, world):
+    monkeypatch.setenv("WORLD_SIZE", world)
+    made = arguments(study(base, train={"batch": 8, "micro_batch": 2}), tmp_path)
+    share = made.per_device_train_batch_size * made.gradient_accumulation_steps
+    assert share * int(world) == 8
+    assert made.max_steps == 18
+
+
+def test_several_gpus_in_one_process_do_not_multiply_the_batch(base, tmp_path, monkeypatch):
+    from transformers import TrainingArguments
+
+    setup = TrainingArguments.__post_init__
+
+    def with_four_gpus(self):
+        setup(self)
+        self._n_gpu = 4
+
+    monkeypatch.setattr(TrainingArguments, "__post_init__", with_four_gpus)
+    made = arguments(study(base), tmp_path)
+    assert (made.n_gpu, made.train_batch_size) == (1, 8)
+
+
+def test_a_trainer_with_another_batch_is_refused(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "split_batch", lambda *_: (4, 1))
+    with pytest.raises(AssertionError, match="not the recipe's effective batch"):
+        tiny_study.train(study(base), tmp_path)
+
+
+@pytest.mark.parametrize(("precision", "flags"), [("fp16", (True, False)), ("bf16", (False, True))])
+def test_number_formats_reach_the_trainer(base, tmp_path, monkeypatch, precision, flags):
+    asked = SimpleNamespace(n_gpu=1)
+    monkeypatch.setattr(training, "TrainingArguments", lambda **known: asked.__dict__.update(known))
+    with pytest.raises(AttributeError):  # there is no GPU to build the real ones for
+        arguments(study(base), tmp_path, Hardware("cuda", precision))
+    assert (asked.fp16, asked.bf16) == flags
+    assert asked.use_cpu is False
+    assert asked.dataloader_pin_memory is True
+
+
+# the parts of the Trainer
+
+
+def test_the_head_and_the_rest_have_rates_of_their_own(base, tmp_path, monkeypatch):
+    seen = {}
+    create = SourceTrainer.create_optimizer
+
+    def watched(self, model=None):
+        optimizer = create(self, model)
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                seen[names[id(parameter)]] = (group["lr"], group["weight_decay"])
+        return optimizer
+
+    monkeypatch.setattr(SourceTrainer, "create_optimizer", watched)
+    tiny_study.train(study(base, train={"steps": 1}, lora={"dora": True}), tmp_path)
+    assert seen
+    for name, (rate, decay) in seen.items():
+        assert rate == (3e-2 if "modules_to_save" in name else 1e-2), name
+        undecayed = name.endswith("bias") or "magnitude" in name
+        assert decay == (0.0 if undecayed else 0.01), name
+
+
+def test_a_batch_is_padded_to_its_own_length():
+    rows = [{"input_ids": [2, 5, 3], "labels": 1}, {"input_ids": [2, 3], "labels": 0}]
+    batch = Collate(pad_id=7)(rows)
+    assert batch["input_ids"].tolist() == [[2, 5, 3], [2, 3, 7]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch["labels"].tolist() == [1, 0]
+    tagged = [{**row, "labels": [0] * len(row["input_ids"])} for row in rows]
+    assert Collate(7)(tagged)["labels"].tolist() == [[0, 0, 0], [0, 0, -100]]
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_loss_is_a_mean_over_the_whole_batch(smoothing):
+    torch.manual_seed(0)
+    logits, labels = torch.randn(4, 5, 3), torch.randint(3, (4, 5))
+    labels[0, 2:] = -100
+    loss, count = Loss(smoothing), labels.ne(-100).sum()
+    expected = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), label_smoothing=smoothing
+    )
+    torch.testing.assert_close(loss(SimpleNamespace(logits=logits), labels, None), expected)
+    parts = [
+        loss(SimpleNamespace(logits=logits[i : i + 2]), labels[i : i + 2], count) for i in (0, 2)
+    ]
+    torch.testing.assert_close(sum(parts), expected)
+
+
+def test_a_batch_without_a_label_has_no_loss():
+    nothing = torch.full((2, 3), -100)
+    outputs = SimpleNamespace(logits=torch.randn(2, 3, 4))
+    assert Loss(0.0)(outputs, nothing, torch.tensor(0)) == 0
+
+
+def test_source_dev_is_scored_as_a_whole(base):
+    recipe, data = study(base, "tagging"), tiny_study.data("tagging")
+    empty = Dataset.from_list(tiny_study.examples("tagging", 4, 1))
+    dev = training.SourceDev(recipe, replace(data, dev=empty), None, CPU)
+    assert dev.metric == "span_f1"
+    named = study(base, "tagging", evaluate={"metrics": ["accuracy"]})
+    assert training.chosen_metric(named, data.labels) == "accuracy"
