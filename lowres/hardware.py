@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +45,9 @@ def detect(precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto") -> Hardw
     """
     import torch
 
-    if torch.cuda.is_available():
+    # `accelerate launch --cpu` says so, and would put the model on the processor
+    to_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
+    if torch.cuda.is_available() and not to_cpu:
         capability = torch.cuda.get_device_capability()
         return Hardware("cuda", choose(precision, bf16_supported(capability), "fp16"))
     return Hardware("cpu", choose(precision, cpu_has_bf16(), "fp32"))

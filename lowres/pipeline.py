@@ -74,7 +74,7 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
     progress = progress or Silent()
     folder = RunFolder(run_folder(recipe, out))
     machine = hardware.detect(recipe.train.precision)
-    team = _Team()
+    team = _Team(machine)
     if not team.is_main:
         _help_training(recipe, folder, machine, team)
     start = time.monotonic()
@@ -96,13 +96,14 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
 class _Team:
     """The processes of `accelerate launch`; one alone when there was none."""
 
-    def __init__(self) -> None:
+    def __init__(self, machine: Hardware) -> None:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         self.is_main = int(os.environ.get("RANK", "0")) == 0
         if self.size > 1:
             from accelerate import PartialState
 
-            PartialState(cpu=os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true"))
+            # without a GPU it has to be told, or every process would train alone
+            PartialState(cpu=machine.device == "cpu")
 
     def wait(self) -> None:
         """Until all processes are here."""

@@ -19,6 +19,7 @@ from lowres.tasks import Prediction, TaskOptions
 
 CHUNK = 256
 """Lines answered at a time: enough to sort by length, little enough to hold."""
+META_KEYS = {"base", "labels", "max_tokens", "quantization", "task"}
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,19 @@ def _locate(name: str, folder: Path, allow_pickle: bool) -> bases.LocatedBase:
     return bases.locate(known, config.get("revision"), allow_pickle)
 
 
+def _meta(file: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        meta = None
+    if not isinstance(meta, dict) or META_KEYS - meta.keys():
+        raise RunError(
+            f"{file}: expected a JSON object with {', '.join(sorted(META_KEYS))}, as `lowres run` "
+            "writes it; an adapter of another tool loads with peft"
+        )
+    return meta
+
+
 def load(path: Path, quantization: str | None = None, allow_pickle: bool = False) -> Adapter:
     """Load an adapter folder or a run folder.
 
@@ -135,13 +149,7 @@ def load(path: Path, quantization: str | None = None, allow_pickle: bool = False
         RunError: when the folder holds no adapter of lowres.
     """
     folder = find(path)
-    file = folder / model.LABELS_FILE
-    try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{file}: missing or not JSON; an adapter of lowres names its labels there"
-        ) from error
+    meta = _meta(folder / model.LABELS_FILE)
     task: TaskOptions = registry.module("tasks", meta["task"]["name"]).Options(**meta["task"])
     options = Base(
         name=meta["base"],

@@ -41,9 +41,9 @@ def write(file: Path, examples: Dataset, gold_field: str, answers: Sequence[Pred
 
 def read(file: Path) -> list[Prediction]:
     """What `write` wrote, rounded to four places."""
-    rows: list[dict[str, Any]] = [
-        json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()
-    ]
+    # a file, unlike str.splitlines, ends lines nowhere but at \n: ids may hold U+2028
+    with file.open(encoding="utf-8", newline="\n") as lines:
+        rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
     return [Prediction(row["predicted"], row["probability"]) for row in rows]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -42,6 +43,8 @@ class Terminal:
     @staticmethod
     def quiet_libraries() -> None:
         """Turn off the bars and notes of the libraries below; ours say what matters."""
+        # it notes kernels that it can do without
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         import datasets
         import transformers
 
@@ -51,11 +54,15 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """One line of news."""
-        self.console.print(line, highlight=False, markup=False)
+        # unwrapped: what is one line here is one line in a log
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Advance]:
-        """A bar of `total` units."""
+        """A bar of `total` units; in a log (no terminal) a line a quarter."""
+        if not self.console.is_terminal:
+            yield _Quarters(self.say, description, total)
+            return
         from rich import progress as rich_progress
 
         columns = (
@@ -68,3 +75,19 @@ class Terminal:
         with rich_progress.Progress(*columns, console=self.console, transient=True) as bars:
             task = bars.add_task(description, total=total)
             yield lambda n: bars.advance(task, n)
+
+
+class _Quarters:
+    """Says how far work is at every quarter; four lines however long it takes."""
+
+    def __init__(self, say: Callable[[str], None], description: str, total: int) -> None:
+        self._say = say
+        self._description = description
+        self._total = max(1, total)
+        self._done = 0
+
+    def __call__(self, n: int) -> None:
+        before, self._done = 4 * self._done // self._total, self._done + n
+        after = 4 * self._done // self._total
+        if after > before:
+            self._say(f"{self._description}: {25 * after}%")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,6 +56,59 @@ def test_strangers_are_left_alone(tmp_path: Path) -> None:
         RunFolder(tmp_path).locked("name: a\n").__enter__()
     with pytest.raises(RunError, match="a file stands"):
         RunFolder(tmp_path / "thesis.txt").locked("name: a\n").__enter__()
+
+
+def test_who_leaves_before_the_first_stage_leaves_nothing(tmp_path: Path) -> None:
+    def fail_at_once(folder: RunFolder, write: bool) -> None:
+        with folder.locked("name: a\n"), folder.stage("train/1", "a") as stage:
+            assert (folder.path / "recipe.yaml").read_text() == "name: a\n"
+            if write:
+                (stage.path / "checkpoint").write_text("x")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_at_once(RunFolder(tmp_path / "runs" / "a"), write=False)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(KeyError):
+        fail_at_once(RunFolder(tmp_path / "runs" / "a"), write=True)
+    assert (tmp_path / "runs" / "a" / "train" / ".1.partial" / "checkpoint").exists()
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(KeyError):
+        fail_at_once(RunFolder(tmp_path / "mine"), write=False)
+    assert not list((tmp_path / "mine").iterdir()), "a folder that was there stays"
+
+
+class SerialisationError(Exception):
+    """As safetensors: no errno, only words."""
+
+
+@pytest.mark.parametrize(
+    ("error", "free_mb", "full"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 900, True),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 900, True),
+        (OSError(errno.ENOENT, "No such file"), 0, False),
+        (SerialisationError("I/O error"), 0, True),
+        (SerialisationError("I/O error"), 900, False),
+        (RunError("said already"), 0, False),
+        (KeyboardInterrupt(), 0, False),
+    ],
+)
+def test_a_full_disk_is_told_whoever_meets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, free_mb: int, full: bool
+) -> None:
+    usage = SimpleNamespace(free=free_mb * 2**20)
+    monkeypatch.setattr(artifacts.shutil, "disk_usage", lambda path: usage)
+
+    def stage_that_fails() -> None:
+        with RunFolder(tmp_path).stage("train/1", "a") as stage:
+            (stage.path / "checkpoint").write_text("whole")
+            raise error
+
+    with pytest.raises(RunError if full else type(error)) as caught:
+        stage_that_fails()
+    assert ("the disk is full" in str(caught.value)) == full
+    assert (tmp_path / "train" / ".1.partial" / "checkpoint").read_text() == "whole"
 
 
 def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,104 +1,139 @@
-"""A run killed with SIGKILL anywhere and started again ends as one that was left alone."""
+"""A run killed with SIGKILL at any moment, and started again, ends as one left alone."""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
+import killing
 import pytest
-from safetensors.numpy import load_file
+import tiny_study
 
-pytestmark = pytest.mark.slow
+# A server that has imported what training needs forks a process in no time. Training itself must
+# not have run in it: autograd does not survive a fork.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    [
+        "lowres.train",
+        "killing",
+        "peft",
+        "bitsandbytes",
+        "transformers.models.bert.modeling_bert",
+        "lowres.tasks.tagging",
+        "lowres.metrics.span_f1",
+    ]
+)
 
-RUN = """
-import os, signal, sys
-from pathlib import Path
-from lowres import pipeline, recipe_loading, training_callbacks, trainer
-
-base, out, quantization, moment = sys.argv[1:]
-training_callbacks.SAVE_EVERY_S = 0.0 if moment != "border" else 60.0
-
-def die(*args, **kwargs):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-class Killer(training_callbacks.Watch):
-    def on_step_begin(self, args, state, control, **known):
-        super().on_step_begin(args, state, control, **known)
-        if (moment, state.global_step) in (("step", 7), ("border", 5), ("early", 0)):
-            die()
-training_callbacks.Watch = Killer
-if moment == "save":
-    def save(self, output_dir=None, _internal_call=False, kept=trainer.SourceTrainer.save_model):
-        kept(self, output_dir, _internal_call)
-        if self.state.global_step == 8:
-            die()
-    trainer.SourceTrainer.save_model = save
-if moment == "evaluate":
-    from lowres import predictions
-    def write(file, *rest, kept=predictions.write):
-        kept(file, *rest)
-        if file.parent.name == "1":
-            die()
-    predictions.write = write
-recipe = recipe_loading.load("quickstart", [
-    f"base.name={base}", f"base.quantization={quantization}", "languages.targets=[swh_Latn]",
-    "train.epochs=3", "lora.dropout=0.2", "evaluate.bootstrap=100", "evaluate.baselines=[majority]",
-    "train.learning_rate=0.01",
-])
-pipeline.run(recipe, Path(out))
-"""
+# 44 windows in batches of 16: an epoch is 3 steps, three epochs 9
+MOMENTS = [
+    "step:0",  # before any checkpoint
+    "step:2",  # within an epoch, after a checkpoint
+    "evaluate:3",  # an epoch's last step is done, its evaluation is not
+    "save:2",  # a checkpoint half written
+    "save:6",  # the same at an epoch's end
+    "step:3",  # right after an epoch's checkpoint
+    "step:4",  # one step after it
+    "save:9",
+    "rotate",  # an old checkpoint half removed
+    "tidy",  # all steps are done, the best is not loaded
+    "adapter",
+]
 
 
-def run(base: Path, out: Path, quantization: str, moment: str) -> int:
-    words = [sys.executable, "-c", RUN, str(base), str(out), quantization, moment]
-    return subprocess.run(words, capture_output=True, check=False).returncode
-
-
-def outcome(out: Path) -> tuple[dict[str, list[float]], list[object]]:
-    weights = load_file(out / "train" / "1" / "adapter" / "adapter_model.safetensors")
-    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    return {k: v.ravel().tolist() for k, v in weights.items()}, results["scores"]
+def recipe(folder, **sections):
+    train = {"batch": 16, **sections.pop("train", {})}
+    return tiny_study.recipe(folder, "tagging", train=train, **sections)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert run(tiny_base, out, "none", "never") == 0
-    return out
+def base(tiny_tokenizer, tmp_path_factory):
+    """With dropout: a random state that is off by one draw shows."""
+    folder = tmp_path_factory.mktemp("base") / "bert"
+    return tiny_study.base("bert", tiny_tokenizer, folder, dropout=0.1)
 
 
-@pytest.mark.parametrize("moment", ["early", "step", "border", "save", "evaluate"])
-def test_a_killed_run_ends_as_one_left_alone(
-    tiny_base: Path, tmp_path: Path, undisturbed: Path, moment: str
-) -> None:
-    out = tmp_path / "run"
-    assert run(tiny_base, out, "none", moment) == -signal.SIGKILL
-    assert not (out / "results.json").exists()
-    assert run(tiny_base, out, "none", "never") == 0
-    weights, scores = outcome(out)
-    expected, expected_scores = outcome(undisturbed)
-    assert scores == expected_scores
-    assert weights == expected
+def lived(study, folder, moment="", save_every_s=0.0):
+    """Exit status of a process that trains."""
+    known = (study.model_dump_json(), str(folder), moment, save_every_s)
+    process = CONTEXT.Process(target=killing.live, args=known)
+    process.start()
+    process.join(120)
+    return process.exitcode
 
 
-def test_in_8bit_too(tiny_base: Path, tmp_path: Path) -> None:
-    assert run(tiny_base, tmp_path / "a", "8bit", "never") == 0
-    assert run(tiny_base, tmp_path / "b", "8bit", "step") == -signal.SIGKILL
-    assert run(tiny_base, tmp_path / "b", "8bit", "never") == 0
-    assert outcome(tmp_path / "a")[1] == outcome(tmp_path / "b")[1]
+def ended(folder):
+    """What a finished run left: the adapter's bytes, and its figures but for the losses' means,
+    which start anew after a resume."""
+    outcome = json.loads((folder / "outcome.json").read_text())
+    outcome["curves"] = [row for row in outcome["curves"] if row[2].startswith("dev ")]
+    return (folder / "adapter" / "adapter_model.safetensors").read_bytes(), outcome
 
 
-def test_ctrl_c_saves_and_exits_130(tiny_base: Path, tmp_path: Path, undisturbed: Path) -> None:
-    code = RUN.replace("die()\ntraining", "signal.raise_signal(signal.SIGINT)\ntraining").replace(
-        "pipeline.run(recipe, Path(out))",
-        "from lowres.errors import Interrupted\ntry:\n    pipeline.run(recipe, Path(out))\n"
-        "except Interrupted as error:\n    raise SystemExit(error.exit_status)",
-    )
-    words = [sys.executable, "-c", code, str(tiny_base), str(tmp_path / "run"), "none", "step"]
-    stopped = subprocess.run(words, capture_output=True, check=False, text=True)
-    assert stopped.returncode == 130, stopped.stderr
-    assert run(tiny_base, tmp_path / "run", "none", "never") == 0
-    assert outcome(tmp_path / "run") == outcome(undisturbed)
+@pytest.fixture(scope="module")
+def undisturbed(base, tmp_path_factory):
+    """`undisturbed(study)`: how it ends when left alone, without checkpoints by time."""
+    found = {}
+
+    def end(study):
+        key = study.model_dump_json()
+        if key not in found:
+            folder = tmp_path_factory.mktemp("undisturbed")
+            assert lived(study, folder, save_every_s=60.0) == 0
+            found[key] = ended(folder)
+        return found[key]
+
+    return end
+
+
+def check(study, folder, moments, undisturbed):
+    for moment in moments:
+        assert lived(study, folder, moment) == -signal.SIGKILL, moment
+    assert lived(study, folder) == 0
+    weights, outcome = ended(folder)
+    expected_weights, expected = undisturbed(study)
+    assert outcome == expected
+    assert weights == expected_weights
+    assert sorted(p.name for p in folder.iterdir()) == ["adapter", "outcome.json"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_and_started_again_it_ends_the_same(base, tmp_path, undisturbed, moment):
+    check(recipe(base), tmp_path, [moment], undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "moments"),
+    [("8bit", ["step:2", "save:6"]), ("8bit", ["evaluate:3"]), ("4bit", ["step:4"])],
+)
+def test_over_a_quantised_base_too(base, tmp_path, undisturbed, quantization, moments):
+    study = recipe(base, base={"quantization": quantization})
+    check(study, tmp_path, moments, undisturbed)
+
+
+def test_killed_again_and_again(base, tmp_path, undisturbed):
+    moments = ["step:1", "save:2", "evaluate:3", "step:5", "save:6", "step:8", "adapter"]
+    check(recipe(base), tmp_path, moments, undisturbed)
+
+
+def test_with_accumulated_micro_batches(base, tmp_path, undisturbed):
+    study = recipe(base, train={"micro_batch": 4})
+    check(study, tmp_path, ["step:4"], undisturbed)
+
+
+@pytest.mark.parametrize("moments", [["evaluate:9", "tidy"], ["save:6"]])
+def test_a_run_that_had_stopped_early_does_not_go_on(base, tmp_path, undisturbed, moments):
+    # at these rates no score is ever better than the first
+    rates = {"learning_rate": 1e-9, "head_learning_rate": 1e-9}
+    study = recipe(base, train={"epochs": 9, "patience": 2, **rates})
+    *_, outcome = undisturbed(study)
+    assert outcome["steps"] == 9
+    check(study, tmp_path, moments, undisturbed)
+
+
+def test_a_run_that_had_diverged_is_not_taken_for_a_good_one(base, tmp_path, undisturbed):
+    rates = {"learning_rate": 1e30, "head_learning_rate": 1e30}
+    study = recipe(base, train=rates)
+    *_, outcome = undisturbed(study)
+    assert (outcome["status"], outcome["retried"]) == ("nan", True)
+    check(study, tmp_path, ["adapter"], undisturbed)

@@ -4,6 +4,7 @@ import errno
 import json
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,7 @@ from lowres import train as training
 from lowres.errors import DeviceError, RunError
 from lowres.hardware import Hardware
 from lowres.train import Attempt, split_batch, training_arguments
-from lowres.trainer import Collate, Loss, SourceTrainer
+from lowres.trainer import SourceTrainer
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +26,8 @@ def base(tiny_tokenizer, tmp_path_factory):
     return tiny_study.base("bert", tiny_tokenizer, tmp_path_factory.mktemp("base") / "bert")
 
 
-def study(base, task="classification", **sections):
-    return tiny_study.recipe(base, task, **sections)
+def study(folder, task="classification", **sections):
+    return tiny_study.recipe(folder, task, **sections)
 
 
 def weights(folder):
@@ -284,17 +285,41 @@ def test_a_batch_that_cannot_be_kept_is_refused(batch, micro, processes, says):
         split_batch(batch, micro, processes)
 
 
-def arguments(recipe, tmp_path, hardware=CPU):
-    return training_arguments(recipe, 1, 44, hardware, tmp_path, Attempt())
+@pytest.fixture
+def asked(monkeypatch):
+    """`asked(recipe, hardware)`: what TrainingArguments would be given; real ones look for the
+    processes and the GPU that they are told of."""
+
+    def ask(recipe, hardware=CPU):
+        given = SimpleNamespace(n_gpu=1)
+
+        def arguments(**known):
+            vars(given).update(known)
+            return given
+
+        monkeypatch.setattr(training, "TrainingArguments", arguments)
+        monkeypatch.setattr(training, "_checkpointing", lambda _: {})
+        return training_arguments(recipe, 1, 44, hardware, Path("run"), Attempt())
+
+    return ask
 
 
 @pytest.mark.parametrize("world", ["1", "2", "4"])
-def test_processes_share_the_batch(base, tmp_path, monkeypatch, world):
+def test_processes_share_the_batch(base, monkeypatch, asked, world):
     monkeypatch.setenv("WORLD_SIZE", world)
-    made = arguments(study(base, train={"batch": 8, "micro_batch": 2}), tmp_path)
+    made = asked(study(base, train={"batch": 8, "micro_batch": 2}))
     share = made.per_device_train_batch_size * made.gradient_accumulation_steps
     assert share * int(world) == 8
     assert made.max_steps == 18
+    assert made.average_tokens_across_devices is True
+
+
+@pytest.mark.parametrize(("precision", "flags"), [("fp16", (True, False)), ("bf16", (False, True))])
+def test_number_formats_reach_the_trainer(base, asked, precision, flags):
+    made = asked(study(base), Hardware("cuda", precision))
+    assert (made.fp16, made.bf16) == flags
+    assert made.use_cpu is False
+    assert made.dataloader_pin_memory is True
 
 
 def test_several_gpus_in_one_process_do_not_multiply_the_batch(base, tmp_path, monkeypatch):
@@ -307,7 +332,7 @@ def test_several_gpus_in_one_process_do_not_multiply_the_batch(base, tmp_path, m
         self._n_gpu = 4
 
     monkeypatch.setattr(TrainingArguments, "__post_init__", with_four_gpus)
-    made = arguments(study(base), tmp_path)
+    made = training_arguments(study(base), 1, 44, CPU, tmp_path, Attempt())
     assert (made.n_gpu, made.train_batch_size) == (1, 8)
 
 
@@ -315,73 +340,6 @@ def test_a_trainer_with_another_batch_is_refused(base, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "split_batch", lambda *_: (4, 1))
     with pytest.raises(AssertionError, match="not the recipe's effective batch"):
         tiny_study.train(study(base), tmp_path)
-
-
-@pytest.mark.parametrize(("precision", "flags"), [("fp16", (True, False)), ("bf16", (False, True))])
-def test_number_formats_reach_the_trainer(base, tmp_path, monkeypatch, precision, flags):
-    asked = SimpleNamespace(n_gpu=1)
-    monkeypatch.setattr(training, "TrainingArguments", lambda **known: asked.__dict__.update(known))
-    with pytest.raises(AttributeError):  # there is no GPU to build the real ones for
-        arguments(study(base), tmp_path, Hardware("cuda", precision))
-    assert (asked.fp16, asked.bf16) == flags
-    assert asked.use_cpu is False
-    assert asked.dataloader_pin_memory is True
-
-
-# the parts of the Trainer
-
-
-def test_the_head_and_the_rest_have_rates_of_their_own(base, tmp_path, monkeypatch):
-    seen = {}
-    create = SourceTrainer.create_optimizer
-
-    def watched(self, model=None):
-        optimizer = create(self, model)
-        names = {id(p): name for name, p in self.model.named_parameters()}
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                seen[names[id(parameter)]] = (group["lr"], group["weight_decay"])
-        return optimizer
-
-    monkeypatch.setattr(SourceTrainer, "create_optimizer", watched)
-    tiny_study.train(study(base, train={"steps": 1}, lora={"dora": True}), tmp_path)
-    assert seen
-    for name, (rate, decay) in seen.items():
-        assert rate == (3e-2 if "modules_to_save" in name else 1e-2), name
-        undecayed = name.endswith("bias") or "magnitude" in name
-        assert decay == (0.0 if undecayed else 0.01), name
-
-
-def test_a_batch_is_padded_to_its_own_length():
-    rows = [{"input_ids": [2, 5, 3], "labels": 1}, {"input_ids": [2, 3], "labels": 0}]
-    batch = Collate(pad_id=7)(rows)
-    assert batch["input_ids"].tolist() == [[2, 5, 3], [2, 3, 7]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
-    assert batch["labels"].tolist() == [1, 0]
-    tagged = [{**row, "labels": [0] * len(row["input_ids"])} for row in rows]
-    assert Collate(7)(tagged)["labels"].tolist() == [[0, 0, 0], [0, 0, -100]]
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_the_loss_is_a_mean_over_the_whole_batch(smoothing):
-    torch.manual_seed(0)
-    logits, labels = torch.randn(4, 5, 3), torch.randint(3, (4, 5))
-    labels[0, 2:] = -100
-    loss, count = Loss(smoothing), labels.ne(-100).sum()
-    expected = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), label_smoothing=smoothing
-    )
-    torch.testing.assert_close(loss(SimpleNamespace(logits=logits), labels, None), expected)
-    parts = [
-        loss(SimpleNamespace(logits=logits[i : i + 2]), labels[i : i + 2], count) for i in (0, 2)
-    ]
-    torch.testing.assert_close(sum(parts), expected)
-
-
-def test_a_batch_without_a_label_has_no_loss():
-    nothing = torch.full((2, 3), -100)
-    outputs = SimpleNamespace(logits=torch.randn(2, 3, 4))
-    assert Loss(0.0)(outputs, nothing, torch.tensor(0)) == 0
 
 
 def test_source_dev_is_scored_as_a_whole(base):

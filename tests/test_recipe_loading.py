@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from lowres import recipe_loading
+from lowres.errors import RecipeError
+from lowres.recipe_loading import dotted, dump, find, load, shipped
+
+RECIPE = """\
+name: study
+base: {name: e5-small}
+languages:
+  source: eng_Latn
+  targets:
+    - yor_Latn
+    - hau_Latn
+data:
+  files: a/{lang}/{split}.tsv
+task: {name: classification}
+"""
+
+
+@pytest.fixture
+def study(tmp_path):
+    def write(text=RECIPE):
+        path = tmp_path / "study.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return str(path)
+
+    return write
+
+
+def faults(path, *overrides):
+    with pytest.raises(RecipeError) as caught:
+        load(path, overrides)
+    return [fault.removeprefix(f"{path}:") for fault in caught.value.faults]
+
+
+def test_shipped_recipes_are_found_by_name_and_by_path(study, tmp_path, monkeypatch):
+    assert "quickstart" in shipped()
+    assert find("quickstart") == shipped()["quickstart"]
+    assert str(find(study())) == study()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").write_text(RECIPE)
+    assert load("quickstart").name == "study", "a file of that name here is meant"
+
+
+def test_inside_a_wheel_recipes_are_in_the_package(tmp_path, monkeypatch):
+    (tmp_path / "_recipes" / "more").mkdir(parents=True)
+    (tmp_path / "_recipes" / "more" / "mine.yaml").write_text(RECIPE)
+    monkeypatch.setattr(recipe_loading.registry, "PACKAGE_DIR", tmp_path)
+    assert list(shipped()) == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("override", "at", "expected"),
+    [
+        ("lora.rank=8", "lora.rank", 8),
+        ("lora.alpha=1.5", "lora.alpha", 1.5),
+        ("train.steps=null", "train.steps", None),
+        ("train.gradient_checkpointing=true", "train.gradient_checkpointing", True),
+        ("seeds=[1,2]", "seeds", (1, 2)),
+        ("seeds=3", "seeds", (3,)),
+        ("languages.targets=[swh_Latn,lao_Laoo]", "languages.targets", ("swh_Latn", "lao_Laoo")),
+        ("languages.targets=lao-Laoo", "languages.targets", ("lao_Laoo",)),
+        ("data.files=../s/{lang}/{split}.tsv", "data.files", "../s/{lang}/{split}.tsv"),
+        ("data.files={lang}/{split}.tsv", "data.files", "{lang}/{split}.tsv"),
+        ("data.files='{lang}/{split}.tsv'", "data.files", "{lang}/{split}.tsv"),
+        ("data.files={train: a, test: b}", "data.files", {"train": "a", "test": "b"}),
+        ("data.config={lang}", "data.config", "{lang}"),
+        ("data.labels={DATE: null}", "data.labels", {"DATE": None}),
+        ("data.source.files=x/{split}", "data.source.files", "x/{split}"),
+        ("question=a = b?", "question", "a = b?"),
+        ("base.revision='2024'", "base.revision", "2024"),
+    ],
+)
+def test_overrides(study, override, at, expected):
+    value = load(study(), [override])
+    for part in at.split("."):
+        value = getattr(value, part)
+    assert value == expected
+
+
+def test_later_overrides_win_and_may_fill_an_override_before(study):
+    assert load(study(), ["lora.rank=8", "lora.rank=9"]).lora.rank == 9
+    recipe = load(study(), ["data={files: b, quoting: none}", "data.quoting=csv"])
+    assert (recipe.data.files, recipe.data.quoting) == ("b", "csv")
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("lora.rank", "expected key=value"),
+        ("=8", "expected key=value"),
+        ("lora..rank=8", "expected key=value"),
+        ("seeds=[1", "not YAML (expected ',' or ']'"),
+        ("name=2024-13-45", "month must be in 1..12"),
+        ("seeds.x=3", "seeds: expected a list"),
+        ("languages.targets.x=y", "targets holds a value, not a section"),
+        ("lora.rnak=8", "unknown key lora.rnak; did you mean 'rank'?"),
+        ("lorra.rank=8", "unknown key lorra; did you mean 'lora'?"),
+        ("lora.rank=x", "lora.rank: expected a whole number, not 'x'"),
+        ("lora.dropout=x", "lora.dropout: expected a number"),
+        ("lora.rslora=perhaps", "lora.rslora: expected true or false"),
+        ("lora=16", "lora: expected a section"),
+        ("data.columns=text", "data.columns: expected a section"),
+        ("data.names={nob_Latn: no}", "expected text in quotes"),
+        ("task.name=taging", "unknown task 'taging'; did you mean 'tagging'?"),
+        ("task={}", "task.name is missing"),
+        ("task.nome=x", "unknown key task.nome"),
+        ("languages.targets=[yorr_Latn]", "languages.targets[0]"),
+        ("languages.targets=[eng_Latn]", "both source and target"),
+        ("train.micro_batch=3", "does not divide train.batch 16"),
+    ],
+)
+def test_a_fault_of_an_override_names_the_override(study, override, says):
+    (fault,) = faults(study(), override)
+    assert fault.startswith(f"override {override!r}: ")
+    assert says in fault
+    assert "\n" not in fault
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (RECIPE.replace("targets:", "target:"), ["3: languages.targets is missing", "5: unknown"]),
+        (RECIPE.replace("- hau_Latn", "- hauu"), ["7: languages.targets[1]: 'hauu'"]),
+        (RECIPE + "seeds: many\n", ["11: seeds: expected a list"]),
+        (RECIPE + "lora:\n  rank: x\n  alpha: y\n", ["12: lora.rank", "13: lora.alpha"]),
+        (
+            RECIPE.replace("data:", "dta:"),
+            ["1: data is missing; add it: Labelled", "8: unknown key"],
+        ),
+        (RECIPE.replace("name: e5-small", ""), ["2: base.name is missing; add it: A name"]),
+        (RECIPE + "name: twice\n", ["11: name stands twice (first on line 1)"]),
+        (RECIPE.replace("{name: e5-small}", "{name: e5-small"), ["3: not YAML: "]),
+        ("name: study\nbase:\n\tname: x\n", ["3: not YAML: "]),
+        ("a: &a [*a]\n", ["1: a[0] refers to itself"]),
+        ("- just\n- a list\n", ["1: a recipe is a mapping"]),
+        ("", ["1: a recipe is a mapping"]),
+        ("!!python/object:os.system {}\n", ["1: not YAML: "]),
+        (b"name: caf\xe9\n", [" not UTF-8 text (byte 9)"]),
+    ],
+)
+def test_a_fault_of_the_file_names_its_line(study, text, expected):
+    found = faults(study(text))
+    assert len(found) == len(expected)
+    for fault, start in zip(found, expected, strict=True):
+        assert fault.startswith(start), fault
+
+
+def test_a_folder_is_no_recipe(tmp_path):
+    with pytest.raises(RecipeError, match="no such recipe file"):
+        load(str(tmp_path))
+
+
+def test_dump_reads_back_as_the_same_recipe(study):
+    recipe = load(study(), ["lora.rank=8", "data.labels={DATE: null}"])
+    path = study(dump(recipe))
+    assert load(path) == recipe
+    assert yaml.safe_load(dump(recipe))["train"]["batch"] == 16, "defaults are written out"
+
+
+def test_recipes_from_code_have_no_lines():
+    with pytest.raises(RecipeError, match=r"^recipe: base is missing"):
+        recipe_loading.from_mapping({"name": "x"})
+
+
+def test_dotted():
+    assert dotted(("languages", "targets", 0)) == "languages.targets[0]"
+    assert dotted(()) == ""
