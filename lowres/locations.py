@@ -6,6 +6,7 @@ Nothing here reads a file or imports `datasets`: `lowres validate` calls it.
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ USUAL_SPLITS: Mapping[str, tuple[str, ...]] = {
     "dev": ("dev", "validation", "valid"),
     "test": ("test",),
 }
+
+
+CODE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
 
 
 @dataclass(frozen=True)
@@ -160,8 +164,10 @@ def absent(origin: Origin, split: str) -> str:
         folder, missing = folder.parent, folder.name
     entries = folder.iterdir() if folder.is_dir() else ()
     there = sorted(entry.name for entry in entries if not entry.name.startswith("."))
-    # at 0.5 every language code looks like every other
-    hint = nearest(missing, there, cutoff=0.75)
+    # any two codes look alike: `yor_Latn` is no hint for `lao_Laoo`
+    whole = missing == origin.language
+    alike = [n for n in there if not whole or n[:3] == missing[:3] or not CODE.fullmatch(n)]
+    hint = nearest(missing, alike)
     if not hint and there:
         hint = f"; {folder} holds {', '.join(there[:8])}{' …' if len(there) > 8 else ''}"
     return f"{origin.language} {split}: no file {tried}{hint}"

@@ -32,7 +32,7 @@ def loaded(tiny_tokenizer, tmp_path_factory):
         plain = Base(name=str(folder), quantization="none")
         network = model.load_base(located, plain, task, labels, CPU)
         with torch.no_grad():
-            network.classifier.weight.mul_(30)  # a new head says the same to everything
+            network.classifier.weight.mul_(3)  # a new head hardly tells one text from another
         return network, model.load_tokenizer(located), task, labels
 
     return load
@@ -66,7 +66,8 @@ def test_answers_come_in_the_order_of_the_examples_whatever_the_batches(loaded, 
         return inference.predict(network, tokenizer, *rest, of, CPU, LONG, batch_tokens)
 
     alone = [answered(64, Dataset.from_list([row]))[0] for row in rows]
-    assert len({str(each.answer) for each in alone}) > 1, "all alike: any order would do"
+    distinct = {str(np.round(each.probability, 4)) for each in alone}
+    assert len(distinct) > 10, "all alike: any order would do"
     for batch_tokens in (64, 100, 4096):
         together = answered(batch_tokens)
         assert [each.answer for each in together] == [each.answer for each in alone]
