@@ -63,6 +63,8 @@ class Languages(Section):
     def _distinct(self) -> Languages:
         if not self.source:
             raise ValueError("languages.source is empty: name at least one language with labels")
+        if not self.targets:
+            raise ValueError("languages.targets is empty: name at least one to measure transfer on")
         for role, codes in (("source", self.source), ("targets", self.targets)):
             repeated = sorted({code for code in codes if codes.count(code) > 1})
             if repeated:
@@ -258,6 +260,6 @@ class Recipe(Section):
     @field_validator("seeds")
     @classmethod
     def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if not value or len(set(value)) != len(value) or min(value) < 0:
-            raise ValueError("seeds must be one or more different whole numbers, 0 or above")
+        if not value or len(set(value)) != len(value) or min(value) < 0 or max(value) >= 2**32:
+            raise ValueError("seeds must be one or more different whole numbers from 0 to 2^32 - 1")
         return value

@@ -101,7 +101,7 @@ class Confusion(Row):
     language: str
     labels: list[str]
     counts: list[list[int]]
-    """Rows gold, columns predicted; the first trusted seed."""
+    """Rows gold, columns predicted; the median one of the trusted seeds."""
 
 
 class Mistake(Row):

@@ -17,7 +17,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArgumen
 from lowres import artifacts, inference, model, training_callbacks
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
-from lowres.errors import DeviceError
+from lowres.errors import DeviceError, Interrupted
 from lowres.hardware import Hardware
 from lowres.progress import Progress
 from lowres.recipe import Recipe, Train
@@ -187,9 +187,7 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
     """Train from the newest checkpoint on; the network then holds the best one's weights."""
     options, count = job.recipe.train, len(learner.windows)
     lengths = [len(ids) for ids in learner.windows["input_ids"]]
-    arguments = training_arguments(
-        job.recipe, job.seed, count, job.hardware, job.folder, attempt, newest
-    )
+    arguments = training_arguments(job.recipe, job.seed, count, job.hardware, job.folder, attempt)
     watch = training_callbacks.Watch(
         job.seed, arguments.max_steps, steps_an_epoch(options, count), job.save_every_s
     )
@@ -213,9 +211,14 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
         )
         with training_callbacks.interruptible(watch):
             try:
-                trainer.train(resume_from_checkpoint=str(newest.path) if newest else None)
+                if newest and (newest.ended or newest.step >= arguments.max_steps):
+                    trainer.stand_at_end(newest.path)
+                else:
+                    trainer.train(resume_from_checkpoint=str(newest.path) if newest else None)
             except OSError as error:
                 raise artifacts.disk_error(error, job.folder) from error
+    if watch.interrupted:
+        raise Interrupted(f"interrupted after step {trainer.state.global_step}, the last one")
     return trainer
 
 
@@ -276,7 +279,6 @@ def training_arguments(
     hardware: Hardware,
     folder: Path,
     attempt: Attempt,
-    newest: Checkpoint | None = None,
 ) -> TrainingArguments:
     """The recipe's `train` section in transformers' words; the effective batch is kept on any
     number of processes and GPUs. Raises `DeviceError` when the processes do not divide it."""
@@ -286,8 +288,7 @@ def training_arguments(
     steps = options.steps or max(1, round(options.epochs * steps_an_epoch(options, windows)))
     arguments = TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
-        # a run that had ended (early stopping) must not go on because it was killed after that
-        max_steps=newest.step if newest and newest.ended else steps,
+        max_steps=steps,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=accumulation,
         average_tokens_across_devices=True,

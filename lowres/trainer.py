@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import PrinterCallback, Trainer
+from transformers import PrinterCallback, Trainer, TrainerState
 
 from lowres import inference, training_callbacks
 from lowres.sampling import LengthGrouped
@@ -107,6 +107,17 @@ class SourceTrainer(Trainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    def stand_at_end(self, checkpoint: Path) -> None:
+        """Take up the state and weights in which a training ended whose last checkpoint is there.
+
+        `train(resume_from_checkpoint=…)` would take one more step where the end is no epoch's.
+        """
+        self.state = TrainerState.load_from_json(str(checkpoint / training_callbacks.STATE))
+        if self.state.best_model_checkpoint is not None:
+            self._load_best_model()
+        else:
+            self._load_from_checkpoint(str(checkpoint))
 
     def _save_rng_state(self, output_dir: str) -> None:
         """Nothing: each step is seeded by its number, and the other processes write no files."""

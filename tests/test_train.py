@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import signal
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ from safetensors.torch import load_file
 from tiny_study import CPU
 
 from lowres import train as training
-from lowres.errors import DeviceError, RunError
+from lowres.errors import DeviceError, Interrupted, RunError
 from lowres.hardware import Hardware
 from lowres.train import Attempt, split_batch, training_arguments
 from lowres.trainer import SourceTrainer
@@ -230,6 +232,26 @@ def test_a_logger_that_is_missing_is_named(base, tmp_path, monkeypatch):
     monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DeviceError, match=r"train\.report_to: wandb is not installed here; pip"):
         tiny_study.train(study(base, train={"report_to": "wandb"}), tmp_path)
+
+
+def test_ctrl_c_in_the_very_last_step_is_heard_too(base, tmp_path, monkeypatch):
+    recipe = study(base, train={"steps": 4})
+    undisturbed = tiny_study.train(recipe, tmp_path / "a")
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            SourceTrainer, "_save_checkpoint", interrupting(SourceTrainer._save_checkpoint)
+        )
+        with pytest.raises(Interrupted, match="after step 4, the last one"):
+            tiny_study.train(recipe, tmp_path / "b")
+    assert tiny_study.train(recipe, tmp_path / "b") == undisturbed
+
+
+def interrupting(save):
+    def saved(self, *known):
+        os.kill(os.getpid(), signal.SIGINT)
+        save(self, *known)
+
+    return saved
 
 
 def test_nothing_is_printed_to_standard_output(base, tmp_path, capfd):
