@@ -243,7 +243,11 @@ def _height(share: float) -> float:
 
 
 def _dots(
-    svg: Element, points: Sequence[CurvePoint], best_step: int, last_step: int, css: str
+    svg: Element,
+    points: Sequence[CurvePoint],
+    best_step: int | None,
+    last_step: int,
+    css: str,
 ) -> None:
     """A dot an evaluation (one alone makes no line), a ring where the kept checkpoint is."""
     for point in points:

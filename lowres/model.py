@@ -322,6 +322,13 @@ def load_adapter(base: PreTrainedModel, folder: Path, trainable: bool = False) -
     return model.eval()
 
 
+def set_adapter(model: Any, weights: dict[str, torch.Tensor]) -> None:
+    """Give LoRA and the head these weights, named as in `adapter_model.safetensors`."""
+    from peft import set_peft_model_state_dict
+
+    set_peft_model_state_dict(model, weights)
+
+
 def count_parameters(model: Any) -> tuple[int, int]:
     """All parameters (quantised ones by their true number) and those that train."""
     trainable, total = model.get_nb_trainable_parameters()

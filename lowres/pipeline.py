@@ -168,7 +168,8 @@ def _train_seed(
         outcome = train(recipe, seed, labelled, located, machine, stage.path, progress)
         stage.notes.update(asdict(outcome))
     team.wait()
-    progress.say(f"{name}: source dev {outcome.dev:.3f} at step {outcome.best_step}")
+    kept = "mean of epochs" if outcome.best_step is None else f"at step {outcome.best_step}"
+    progress.say(f"{name}: source dev {outcome.dev:.3f} {kept}")
 
 
 def _evaluate(

@@ -178,6 +178,9 @@ class Train(Section):
     """Share of the steps in which the rate rises from 0."""
     weight_decay: float = Field(0.01, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    checkpoint: Literal["best", "average"] = "best"
+    """What is kept: the weights after the epoch with the best source-dev score, or the mean of
+    the weights after every epoch but the first (Schmidt et al. 2023, arXiv:2305.16834)."""
     patience: int | None = Field(None, ge=1)
     """Stop after this many epochs without a better source-dev score; null: never."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"

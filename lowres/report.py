@@ -244,6 +244,7 @@ def _view(results: Results) -> dict[str, Any]:
             for row in summary.targets
         ],
         "curves": charts.curve_charts(results),
+        "averaged": any(seed.best_step is None for seed in results.seeds),
         "details": [_detail(results, row) for row in rows],
         "seeds": [
             SeedLine(seed, _seed_mean(results, summary.metric, seed.seed)) for seed in results.seeds

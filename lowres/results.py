@@ -118,10 +118,11 @@ class SeedRecord(Row):
     status: Literal["ok", "collapsed", "nan"]
     retried: bool
     learning_rate: float
-    best_step: int
+    best_step: int | None
+    """The step whose weights were kept; null: the mean of the weights after several epochs."""
     steps: int
     dev: float
-    """Source-dev score of the checkpoint that was kept."""
+    """Source-dev score of what was kept."""
 
 
 class Resources(Row):

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import math
-import os
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments, set_seed
+from transformers import set_seed
 
-from lowres import artifacts, inference, model, training_callbacks
+from lowres import artifacts, averaging, inference, model, training_callbacks
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
-from lowres.errors import DeviceError, Interrupted
+from lowres.errors import Interrupted
 from lowres.hardware import Hardware
 from lowres.progress import Progress
-from lowres.recipe import Recipe, Train
+from lowres.recipe import Recipe
 from lowres.sampling import LengthGrouped
 from lowres.stats import collapsed, value_of
 from lowres.trainer import Collate, Loss, SourceTrainer
-from lowres.training_callbacks import Checkpoint, from_main, is_main, wait_for_all
+from lowres.training_arguments import (
+    early_stopping,
+    event_files,
+    steps_an_epoch,
+    training_arguments,
+)
+from lowres.training_callbacks import (
+    CHECKPOINTS,
+    Checkpoint,
+    from_main,
+    is_main,
+    wait_for_all,
+)
 
-CHECKPOINTS = "checkpoints"
 ATTEMPT = "attempt.json"
-EVENTS = "tensorboard"
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,11 @@ class Job:
     progress: Progress
     save_every_s: float
 
+    @property
+    def averages(self) -> bool:
+        """Whether the mean of the checkpoints is kept, and not the best one."""
+        return self.recipe.train.checkpoint == "average"
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -55,13 +68,14 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training one seed came to. `curves` rows are (step, epoch, name, value)."""
+    """What training one seed came to. `best_step` is None where a mean of checkpoints was kept;
+    `curves` rows are (step, epoch, name, value)."""
 
     seed: int
     status: str
     retried: bool
     learning_rate: float
-    best_step: int
+    best_step: int | None
     steps: int
     dev: float
     parameters: int
@@ -111,13 +125,20 @@ def _start_over(folder: Path, attempt: Attempt) -> None:
     # in this order: a kill in between repeats the first attempt, and never continues it as the
     # second one
     training_callbacks.remove_checkpoints(folder / CHECKPOINTS)
+    _remove_snapshots(folder)
     artifacts.write_text(folder / ATTEMPT, json.dumps(asdict(attempt)))
 
 
 def _tidy(folder: Path) -> None:
     training_callbacks.remove_checkpoints(folder / CHECKPOINTS)
     (folder / CHECKPOINTS).rmdir()
+    _remove_snapshots(folder)
     (folder / ATTEMPT).unlink(missing_ok=True)
+
+
+def _remove_snapshots(folder: Path) -> None:
+    if (folder / averaging.SNAPSHOTS).exists():
+        shutil.rmtree(folder / averaging.SNAPSHOTS)
 
 
 def _alone(act: Callable[[], None]) -> None:
@@ -144,8 +165,12 @@ def _train_once(job: Job, attempt: Attempt) -> Outcome:
     _alone(lambda: training_callbacks.remove_halves(job.folder / CHECKPOINTS))
     newest = training_callbacks.newest_whole_checkpoint(job.folder / CHECKPOINTS)
     trainer = _fit(job, learner, attempt, newest)
-    history = trainer.state.log_history
-    lost = training_callbacks.diverged(history)
+    state = trainer.state
+    lost = training_callbacks.diverged(state.log_history)
+    best_step: int | None = int(state.best_global_step or 0)
+    dev = float(state.best_metric or 0.0)
+    if job.averages and not lost:
+        best_step, dev = None, _average(job, learner)
     status = "nan" if lost else "collapsed" if learner.dev.collapsed(learner.network) else "ok"
     if is_main():
         model.save_adapter(
@@ -158,15 +183,14 @@ def _train_once(job: Job, attempt: Attempt) -> Outcome:
             job.recipe.base.quantization,
         )
     total, trainable = model.count_parameters(learner.network)
-    state = trainer.state
     return Outcome(
         seed=job.seed,
         status=status,
         retried=attempt.retried,
         learning_rate=trainer.args.learning_rate,
-        best_step=int(state.best_global_step or 0),
+        best_step=best_step,
         steps=state.global_step,
-        dev=float(state.best_metric or 0.0),
+        dev=dev,
         parameters=total,
         trainable_parameters=trainable,
         curves=training_callbacks.curves(state.log_history, learner.dev.metric),
@@ -187,7 +211,9 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
     """Train from the newest checkpoint on; the network then holds the best one's weights."""
     options, count = job.recipe.train, len(learner.windows)
     lengths = [len(ids) for ids in learner.windows["input_ids"]]
-    arguments = training_arguments(job.recipe, job.seed, count, job.hardware, job.folder, attempt)
+    arguments = training_arguments(
+        job.recipe, job.seed, count, job.hardware, job.folder, attempt.rate_factor
+    )
     watch = training_callbacks.Watch(
         job.seed, arguments.max_steps, steps_an_epoch(options, count), job.save_every_s
     )
@@ -208,6 +234,7 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
             score=learner.dev.score,
             head_rate=options.head_learning_rate / options.learning_rate,
             order=LengthGrouped(lengths, options.batch, job.seed),
+            snapshots=job.folder / averaging.SNAPSHOTS if job.averages else None,
         )
         with training_callbacks.interruptible(watch):
             try:
@@ -220,6 +247,13 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
     if watch.interrupted:
         raise Interrupted(f"interrupted after step {trainer.state.global_step}, the last one")
     return trainer
+
+
+def _average(job: Job, learner: Learner) -> float:
+    """Give the network the mean of the kept weights; returns its score on source dev."""
+    wait_for_all()
+    model.set_adapter(learner.network, averaging.mean(job.folder / averaging.SNAPSHOTS))
+    return learner.dev.score(learner.network)
 
 
 class SourceDev:
@@ -265,125 +299,3 @@ def chosen_metric(recipe: Recipe, labels: Sequence[str]) -> str:
     if recipe.evaluate.metrics != "auto":
         return recipe.evaluate.metrics[0]
     return str(recipe.task.metrics(labels)[0])
-
-
-def steps_an_epoch(options: Train, windows: int) -> int:
-    """Optimiser steps in which every window is seen once."""
-    return -(-windows // options.batch)
-
-
-def training_arguments(
-    recipe: Recipe,
-    seed: int,
-    windows: int,
-    hardware: Hardware,
-    folder: Path,
-    attempt: Attempt,
-) -> TrainingArguments:
-    """The recipe's `train` section in transformers' words; the effective batch is kept on any
-    number of processes and GPUs. Raises `DeviceError` when the processes do not divide it."""
-    options = recipe.train
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    micro, accumulation = split_batch(options.batch, options.micro_batch, processes)
-    steps = options.steps or max(1, round(options.epochs * steps_an_epoch(options, windows)))
-    arguments = TrainingArguments(
-        output_dir=str(folder / CHECKPOINTS),
-        max_steps=steps,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=accumulation,
-        average_tokens_across_devices=True,
-        # all that trains is used in every step; looking for what is not costs time and warns
-        ddp_find_unused_parameters=False,
-        learning_rate=options.learning_rate * attempt.rate_factor,
-        lr_scheduler_type="linear",
-        warmup_steps=math.ceil(options.warmup * steps),
-        weight_decay=options.weight_decay,
-        bf16=hardware.precision == "bf16",
-        fp16=hardware.precision == "fp16",
-        use_cpu=hardware.device == "cpu",
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        load_best_model_at_end=True,
-        metric_for_best_model="score",
-        greater_is_better=True,
-        restore_callback_states_from_checkpoint=True,
-        # a NaN must be seen, not averaged away
-        logging_nan_inf_filter=False,
-        logging_steps=max(1, steps // 60),
-        logging_first_step=True,
-        log_level_replica="error",
-        remove_unused_columns=False,
-        # the last batch is full already; see sampling.py
-        dataloader_drop_last=False,
-        dataloader_pin_memory=hardware.device == "cuda",
-        disable_tqdm=True,
-        # event files are written by a callback of our own, into the run folder
-        report_to=[name for name in options.report_to if name != "tensorboard"] or "none",
-        run_name=f"{recipe.name}-{seed}",
-        seed=seed,
-        data_seed=seed,
-        **_checkpointing(options),
-    )
-    if arguments.n_gpu > 1:
-        # several GPUs in one process would be DataParallel, and multiply the batch in silence;
-        # `accelerate launch` is the way to use them
-        arguments._n_gpu = 1
-    return arguments
-
-
-def _checkpointing(options: Train) -> dict[str, Any]:
-    """Activation checkpointing by the name that this version of transformers has for it."""
-    if not options.gradient_checkpointing:
-        return {}
-    known = {field.name for field in fields(TrainingArguments)}
-    name = "activation_checkpointing"
-    name = name if name in known else "gradient_checkpointing"
-    # reentrant checkpoints pass no gradient where the inputs, here frozen embeddings, need none
-    return {name: True, f"{name}_kwargs": {"use_reentrant": False}}
-
-
-def split_batch(batch: int, micro: int | None, processes: int) -> tuple[int, int]:
-    """(windows a forward pass, passes accumulated) with micro x passes x processes = batch.
-
-    Raises `DeviceError` when that has no answer in whole numbers.
-    """
-    if batch % processes:
-        raise DeviceError(
-            f"train.batch {batch} does not divide among {processes} processes; make it a multiple"
-        )
-    share = batch // processes
-    micro = min(micro or share, share)
-    if share % micro:
-        raise DeviceError(
-            f"train.micro_batch {micro} does not divide the {share} windows of each of "
-            f"{processes} processes; make it a divisor"
-        )
-    return micro, share // micro
-
-
-def early_stopping(options: Train) -> list[TrainerCallback]:
-    """Early stopping on source dev, if the recipe asks for it."""
-    return [EarlyStoppingCallback(options.patience)] if options.patience else []
-
-
-def event_files(
-    options: Train, folder: Path, newest: Checkpoint | None = None
-) -> list[TrainerCallback]:
-    """TensorBoard's event files in `folder/tensorboard`, if the recipe asks for them.
-
-    Raises `DeviceError` when what the recipe reports to is not installed.
-    """
-    for name in options.report_to:
-        if importlib.util.find_spec(name) is None:
-            raise DeviceError(
-                f"train.report_to: {name} is not installed here; pip install {name}, or leave it "
-                "out"
-            )
-    if "tensorboard" not in options.report_to or not is_main():
-        return []
-    from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations.integration_utils import TensorBoardCallback
-
-    # what a killed run logged after its last checkpoint is hidden: it comes again
-    writer = SummaryWriter(str(folder / EVENTS), purge_step=newest.step + 1 if newest else None)
-    return [TensorBoardCallback(writer)]

@@ -24,6 +24,7 @@ from lowres.errors import Interrupted
 from lowres.progress import Advance
 from lowres.sampling import LengthGrouped
 
+CHECKPOINTS = "checkpoints"
 WHOLE = "whole"
 """Written last into a checkpoint and removed first: without it a folder is half a checkpoint."""
 STATE = "trainer_state.json"

@@ -111,6 +111,13 @@ def test_over_a_quantised_base_too(base, tmp_path, undisturbed, quantization, mo
     check(study, tmp_path, moments, undisturbed)
 
 
+def test_a_mean_of_epochs_is_the_same_mean(base, tmp_path, undisturbed):
+    study = recipe(base, train={"checkpoint": "average"})
+    *_, outcome = undisturbed(study)
+    assert outcome["best_step"] is None
+    check(study, tmp_path, ["step:4", "save:6", "evaluate:9", "tidy", "adapter"], undisturbed)
+
+
 def test_killed_again_and_again(base, tmp_path, undisturbed):
     moments = ["step:1", "save:2", "evaluate:3", "step:5", "save:6", "step:8", "adapter"]
     check(recipe(base), tmp_path, moments, undisturbed)

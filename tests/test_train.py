@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import json
 import os
 import signal
 import warnings
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import tiny_study
@@ -18,8 +17,6 @@ from tiny_study import CPU
 
 from lowres import train as training
 from lowres.errors import DeviceError, Interrupted, RunError
-from lowres.hardware import Hardware
-from lowres.train import Attempt, split_batch, training_arguments
 from lowres.trainer import SourceTrainer
 
 
@@ -133,6 +130,33 @@ def test_the_kept_checkpoint_is_the_best_on_source_dev(base, tmp_path, dev_score
     assert not all(torch.equal(saved[name], kept[18][name]) for name in saved)
 
 
+def test_the_mean_of_the_epochs_is_kept(base, tmp_path, monkeypatch):
+    saved = {}
+    save = SourceTrainer._save_checkpoint
+
+    def watched(self, *known):
+        save(self, *known)
+        folder = f"{self.args.output_dir}/checkpoint-{self.state.global_step}"
+        saved[self.state.global_step] = load_file(f"{folder}/adapter_model.safetensors")
+
+    monkeypatch.setattr(SourceTrainer, "_save_checkpoint", watched)
+    recipe = study(base, train={"checkpoint": "average"})
+    outcome = tiny_study.train(recipe, tmp_path)
+    assert (outcome.best_step, outcome.steps, sorted(saved)) == (None, 18, [6, 12, 18])
+    kept = weights(tmp_path)
+    assert kept.keys() == saved[18].keys()
+    for name, value in kept.items():
+        torch.testing.assert_close(value, (saved[12][name] + saved[18][name]) / 2)
+    assert any(not torch.equal(value, saved[18][name]) for name, value in kept.items())
+    assert [p.name for p in tmp_path.iterdir()] == ["adapter"]
+    # the score told is that of the mean
+    answers = tiny_study.answers(recipe, tmp_path / "adapter")
+    assert len(answers) == len(tiny_study.data("classification").tests["eng_Latn"])
+    dev = training.SourceDev(recipe, tiny_study.data("classification"), None, CPU)
+    assert 0 < outcome.dev <= 1
+    assert dev.metric == "macro_f1"
+
+
 def test_training_stops_after_patience_epochs_without_a_better_score(base, tmp_path, dev_scores):
     dev_scores(0.5, 0.7, 0.7, 0.6, 0.9)
     outcome = tiny_study.train(study(base, train={"epochs": 9, "patience": 2}), tmp_path)
@@ -229,7 +253,7 @@ def test_event_files_go_into_the_run_folder(base, tmp_path, monkeypatch):
 
 
 def test_a_logger_that_is_missing_is_named(base, tmp_path, monkeypatch):
-    monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DeviceError, match=r"train\.report_to: wandb is not installed here; pip"):
         tiny_study.train(study(base, train={"report_to": "wandb"}), tmp_path)
 
@@ -273,95 +297,6 @@ def test_a_disk_that_takes_no_more_is_said_in_words(base, tmp_path, monkeypatch,
     monkeypatch.setattr(SourceTrainer, "_save_optimizer_and_scheduler", full)
     with pytest.raises(RunError, match=says):
         tiny_study.train(study(base, train={"epochs": 1}), tmp_path)
-
-
-# the batch
-
-
-@pytest.mark.parametrize(
-    ("batch", "micro", "processes", "expected"),
-    [
-        (16, None, 1, (16, 1)),
-        (16, 4, 1, (4, 4)),
-        (16, None, 2, (8, 1)),
-        (16, 4, 2, (4, 2)),
-        (16, 16, 4, (4, 1)),
-        (6, 2, 3, (2, 1)),
-    ],
-)
-def test_the_effective_batch_is_kept(batch, micro, processes, expected):
-    assert split_batch(batch, micro, processes) == expected
-    passes = expected[0] * expected[1] * processes
-    assert passes == batch
-
-
-@pytest.mark.parametrize(
-    ("batch", "micro", "processes", "says"),
-    [
-        (16, None, 3, r"train\.batch 16 does not divide among 3 processes; make it a multiple"),
-        (12, 4, 2, r"train\.micro_batch 4 does not divide the 6 windows of each of 2 processes"),
-    ],
-)
-def test_a_batch_that_cannot_be_kept_is_refused(batch, micro, processes, says):
-    with pytest.raises(DeviceError, match=says):
-        split_batch(batch, micro, processes)
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """`asked(recipe, hardware)`: what TrainingArguments would be given; real ones look for the
-    processes and the GPU that they are told of."""
-
-    def ask(recipe, hardware=CPU):
-        given = SimpleNamespace(n_gpu=1)
-
-        def arguments(**known):
-            vars(given).update(known)
-            return given
-
-        monkeypatch.setattr(training, "TrainingArguments", arguments)
-        monkeypatch.setattr(training, "_checkpointing", lambda _: {})
-        return training_arguments(recipe, 1, 44, hardware, Path("run"), Attempt())
-
-    return ask
-
-
-@pytest.mark.parametrize("world", ["1", "2", "4"])
-def test_processes_share_the_batch(base, monkeypatch, asked, world):
-    monkeypatch.setenv("WORLD_SIZE", world)
-    made = asked(study(base, train={"batch": 8, "micro_batch": 2}))
-    share = made.per_device_train_batch_size * made.gradient_accumulation_steps
-    assert share * int(world) == 8
-    assert made.max_steps == 18
-    assert made.average_tokens_across_devices is True
-
-
-@pytest.mark.parametrize(("precision", "flags"), [("fp16", (True, False)), ("bf16", (False, True))])
-def test_number_formats_reach_the_trainer(base, asked, precision, flags):
-    made = asked(study(base), Hardware("cuda", precision))
-    assert (made.fp16, made.bf16) == flags
-    assert made.use_cpu is False
-    assert made.dataloader_pin_memory is True
-
-
-def test_several_gpus_in_one_process_do_not_multiply_the_batch(base, tmp_path, monkeypatch):
-    from transformers import TrainingArguments
-
-    setup = TrainingArguments.__post_init__
-
-    def with_four_gpus(self):
-        setup(self)
-        self._n_gpu = 4
-
-    monkeypatch.setattr(TrainingArguments, "__post_init__", with_four_gpus)
-    made = training_arguments(study(base), 1, 44, CPU, tmp_path, Attempt())
-    assert (made.n_gpu, made.train_batch_size) == (1, 8)
-
-
-def test_a_trainer_with_another_batch_is_refused(base, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "split_batch", lambda *_: (4, 1))
-    with pytest.raises(AssertionError, match="not the recipe's effective batch"):
-        tiny_study.train(study(base), tmp_path)
 
 
 def test_source_dev_is_scored_as_a_whole(base):

@@ -1,0 +1,164 @@
+"""README and docs, line by line: every `lowres` command and Python block in them is run.
+
+In place of the real base stands a tiny random one, trained for a few steps, so that each command
+takes seconds; `lowres doctor` and `lowres predict` and all else runs as it is written. Lines of
+pip, make and accelerate are no commands of ours: the first two are what `.ci/run` itself does, and
+test_distributed.py is about the third.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from lowres.cli import app
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parent.parent
+FOREIGN = ("pip", "make", "accelerate", "python", "git")
+HUB_ID = "intfloat/multilingual-e5-small"
+ANSWERS = "eng_Latn\nlao_Laoo\nclassification\nmydata/{lang}/{split}.tsv\n"
+SENTENCES = ("The market sells {} fruit.", "The team won {} games.")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Fenced blocks of a page, also those inside a list."""
+    found = re.findall(
+        rf"^( *)```{language}\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.DOTALL | re.M
+    )
+    return [
+        "\n".join(line.removeprefix(indent) for line in text.splitlines()) for indent, text in found
+    ]
+
+
+def own_data(folder: Path) -> None:
+    """The files of the README's example: two topics, English with three splits, Lao with one."""
+    for language, splits in {"eng_Latn": ("train", "dev", "test"), "lao_Laoo": ("test",)}.items():
+        for split in splits:
+            rows = [
+                f"{sentence.format(number)}\t{label}"
+                for number in range(8)
+                for label, sentence in zip(("food", "sports"), SENTENCES, strict=True)
+            ]
+            file = folder / "mydata" / language / f"{split}.tsv"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("\n".join(["text\tlabel", *rows, ""]), encoding="utf-8")
+
+
+class Reader:
+    """Does in one folder what the pages say, in their order."""
+
+    def __init__(self, folder: Path, base: Path) -> None:
+        self.folder = folder
+        self.base = base
+        self.done: list[str] = []
+
+    def shell(self, line: str) -> None:
+        """One line of a bash block."""
+        line, pipe = self.real_folders(line.partition(" #")[0].strip()), None
+        line, _, out = line.partition(" > ")
+        if line.startswith("some-program | "):
+            line, pipe = line.removeprefix("some-program | "), "one text\nanother text\n"
+        words = shlex.split(line)
+        if not words or words[0] in FOREIGN:
+            return
+        assert words[0] == "lowres", line
+        if words[1] == "run":
+            words += self.small(words[2])
+        if words[1:] == ["new", "study.yaml"]:
+            (self.folder / "study.yaml").unlink(missing_ok=True)
+            pipe = ANSWERS
+        result = CliRunner().invoke(app, words[1:], input=pipe)
+        self.judge(line, words[1], result)
+        if out:
+            (self.folder / out.strip()).write_text(result.stdout, encoding="utf-8")
+        self.done.append(line)
+
+    def judge(self, line: str, command: str, result: Result) -> None:
+        """A random base may collapse in a few steps: status 3 is fine after `run`."""
+        fine = (0, 3) if command == "run" else (0,)
+        assert result.exit_code in fine, f"{line}\n{result.output}\n{result.exception!r}"
+
+    def python(self, block: str) -> None:
+        """One Python block; the base that the run used stands for the one of the Hub."""
+        code = self.real_folders(block).replace(HUB_ID, str(self.base))
+        exec(compile(code, "docs", "exec"), {})
+        self.done.append(block)
+
+    def small(self, recipe: str) -> list[str]:
+        """What makes a command take seconds; the last of two overrides counts."""
+        targets = {"quickstart": "[swh_Latn]", "topics-sib200": "[lao_Laoo, swh_Latn]"}
+        chosen = ["base.quantization=none", "train.steps=3", "evaluate.bootstrap=100", "seeds=[1]"]
+        if recipe in targets:
+            chosen.append(f"languages.targets={targets[recipe]}")
+        return [f"base.name={self.base}", *chosen]
+
+    def real_folders(self, text: str) -> str:
+        """`runs/study-<hash>` and `runs/quickstart-1a2b3c4d` are placeholders."""
+
+        def newest(match: re.Match[str]) -> str:
+            found = sorted(Path("runs").glob(f"{match[1]}-*"), key=lambda p: p.stat().st_mtime)
+            assert found, f"{match[0]}: nothing ran before"
+            return str(found[-1])
+
+        return re.sub(r"runs/(\w+)-(?:<hash>|1a2b3c4d)", newest, text)
+
+
+@pytest.fixture
+def reader(tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    own_data(tmp_path)
+    (tmp_path / "lines.txt").write_text("one text\nanother text\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return Reader(tmp_path, tiny_base)
+
+
+def test_every_page_with_commands_is_read_here() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    commanding = {
+        page.name
+        for page in pages
+        if any(line.startswith("lowres") for b in blocks(page, "bash") for line in b.splitlines())
+    }
+    read = {"README.md", "index.md", "tutorial.md", "use-an-adapter.md", "offline.md"}
+    assert commanding == read
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/tutorial.md"])
+def test_the_pages_do_what_they_say(reader: Reader, page: str) -> None:
+    for block in blocks(ROOT / page, "bash"):
+        for line in block.splitlines():
+            reader.shell(line)
+    assert reader.done
+
+
+def test_an_adapter_is_used_as_the_page_says(reader: Reader) -> None:
+    page = ROOT / "docs" / "how-to" / "use-an-adapter.md"
+    reader.shell("lowres run quickstart")
+    for line in "\n".join(blocks(page, "bash")).splitlines():
+        reader.shell(line)
+    assert len((reader.folder / "answers.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    python = blocks(page, "python")
+    assert len(python) == 2
+    for block in python:
+        reader.python(block)
+
+
+@pytest.mark.data
+def test_work_without_a_network_as_the_page_says(
+    reader: Reader, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the page's ../shared/data is beside the folder in which it is read
+    work = reader.folder / "work"
+    work.mkdir()
+    (reader.folder / "shared").mkdir()
+    (reader.folder / "shared" / "data").symlink_to(shared_data, target_is_directory=True)
+    monkeypatch.chdir(work)
+    for line in "\n".join(blocks(ROOT / "docs/how-to/offline.md", "bash")).splitlines():
+        reader.shell(line)
+    assert len(reader.done) == 1
