@@ -1,7 +1,7 @@
 """README and docs, line by line: every `lowres` command and Python block in them is run.
 
-In place of the real base stands a tiny random one, trained for a few steps, so that each command
-takes seconds; `lowres doctor` and `lowres predict` and all else runs as it is written. Lines of
+In place of the real base stands a tiny random one, trained until it answers more than one class,
+so that each command takes seconds; `lowres doctor` and `lowres predict` and all else runs as it is written. Lines of
 pip, make and accelerate are no commands of ours: the first two are what `.ci/run` itself does, and
 test_distributed.py is about the third.
 """
@@ -92,8 +92,10 @@ class Reader:
 
     def small(self, recipe: str) -> list[str]:
         """What makes a command take seconds; the last of two overrides counts."""
-        targets = {"quickstart": "[swh_Latn]", "topics-sib200": "[lao_Laoo, swh_Latn]"}
-        chosen = ["base.quantization=none", "train.steps=3", "evaluate.bootstrap=100", "seeds=[1]"]
+        targets = {"quickstart": "[swh_Latn]", "topics-sib200": "[arb_Arab, swh_Latn]"}
+        chosen = ["base.quantization=none", "evaluate.bootstrap=100", "seeds=[1]"]
+        # a random base is slow to take in what it reads
+        chosen += ["train.steps=100", "train.learning_rate=0.003", "train.head_learning_rate=0.01"]
         if recipe in targets:
             chosen.append(f"languages.targets={targets[recipe]}")
         return [f"base.name={self.base}", *chosen]
@@ -137,6 +139,8 @@ def test_the_pages_do_what_they_say(reader: Reader, page: str) -> None:
     assert reader.done
 
 
+# between peft 0.21 and transformers 5.23; lowres itself keeps it quiet, the page's plain peft can't
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_an_adapter_is_used_as_the_page_says(reader: Reader) -> None:
     page = ROOT / "docs" / "how-to" / "use-an-adapter.md"
     reader.shell("lowres run quickstart")
