@@ -1,4 +1,4 @@
-"""A Hub of our own on the loopback: the few calls that reading a data set makes.
+"""A Hub of our own on the loopback: the few calls that reading a data set or a base makes.
 
 The real clients of `huggingface_hub` and `datasets` talk to it through HF_ENDPOINT.
 """
@@ -24,16 +24,28 @@ class Repository:
 
     revisions: dict[str, str]
     commits: dict[str, Files]
+    kind: str = "datasets"
     gated: bool = False
 
 
 @dataclass
 class Hub:
-    """Repositories by id; `requests` remembers what was asked."""
+    """Repositories by id; `requests` remembers what was asked.
+
+    `refusal` is the status and X-Error-Code of every answer; while `silent` is set none comes.
+    """
 
     repositories: dict[str, Repository] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    refusal: tuple[int, str | None] | None = None
+    silent: threading.Event = field(default_factory=threading.Event)
     endpoint: str = ""
+
+    def add_model(self, name: str, files: Files) -> str:
+        """A base with these files on main; returns its commit."""
+        commit = hashlib.sha1(name.encode()).hexdigest()
+        self.repositories[name] = Repository({"main": commit}, {commit: files}, kind="models")
+        return commit
 
     def add(self, name: str, files: Files, parquet: Files | None = None) -> str:
         """A data set with these files on main; returns its commit."""
@@ -55,6 +67,7 @@ def serve(hub: Hub) -> Iterator[Hub]:
         served = hub
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     hub.endpoint = f"http://127.0.0.1:{server.server_port}"
@@ -82,13 +95,28 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
     def _answer(self, body: bytes) -> None:
+        hub = self.served
         parts = unquote(urlsplit(self.path).path).strip("/").split("/")
-        self.served.requests.append(f"{self.command} {'/'.join(parts)}")
+        hub.requests.append(f"{self.command} {'/'.join(parts)}")
+        while hub.silent.is_set():
+            threading.Event().wait(0.05)
         api = parts[0] == "api"
-        kind, *rest = parts[1:] if api else parts
+        # a model's files have no kind in front of their address
+        kind, *rest = (
+            (parts[1:] if api else parts)
+            if "datasets" in parts[:2] or api
+            else [
+                "models",
+                *parts,
+            ]
+        )
         name = "/".join(rest[:2])
-        repository = self.served.repositories.get(name)
-        if kind != "datasets" or repository is None:
+        repository = hub.repositories.get(name)
+        if parts == [""]:
+            self._json({})
+        elif hub.refusal is not None:
+            self._fail(*hub.refusal)
+        elif repository is None or kind != repository.kind:
             self._fail(404, "RepoNotFound")
         elif repository.gated:
             self._fail(403, "GatedRepo")
@@ -139,11 +167,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
-    def _fail(self, status: int, code: str, commit: str | None = None) -> None:
+    def _fail(self, status: int, code: str | None, commit: str | None = None) -> None:
         self.send_response(status)
-        self.send_header("X-Error-Code", code)
+        if code is not None:
+            self.send_header("X-Error-Code", code)
         if commit is not None:
             self.send_header("X-Repo-Commit", commit)
         self.send_header("Content-Length", "0")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model_hub import ModelHub, model_hub
+from hub_server import Hub, serve
 from typer.testing import CliRunner, Result
 
 from lowres import snapshots
@@ -204,7 +204,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactor
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
-    with model_hub() as served:
+    with serve(Hub()) as served:
         monkeypatch.setattr(constants, "ENDPOINT", served.endpoint)
         snapshots._answers.cache_clear()
         yield served
@@ -217,7 +217,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactor
     [((404, "RepoNotFound"), "is private"), ((403, "GatedRepo"), "gated")],
     ids=["missing", "gated"],
 )
-def test_hub_id(study: Path, hub: ModelHub, key: str, refusal: tuple[int, str], says: str) -> None:
+def test_hub_id(study: Path, hub: Hub, key: str, refusal: tuple[int, str], says: str) -> None:
     hub.refusal = refusal
     words = [f"{key}=someone/thing"]
     if key == "data.hub":

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from model_hub import COMMIT, model_hub
+from hub_server import Hub, serve
 
 from lowres import bases, embedded, snapshots
 from lowres.architectures import ARCHITECTURES
@@ -46,7 +46,7 @@ def hub(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("LOWRES_CACHE", str(tmp_path / "lowres"))
-    with model_hub() as served:
+    with serve(Hub()) as served:
         monkeypatch.setattr(constants, "ENDPOINT", served.endpoint)
         # as HF_ENDPOINT, read at the client's import, would set both
         template = served.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
@@ -245,17 +245,17 @@ def test_the_hub_gives_config_tokenizer_and_safetensors_and_the_cache_keeps_them
     from huggingface_hub import constants
 
     extra = {"pytorch_model.bin": b"x", "onnx/model.onnx": b"x", "modeling.py": b"import os"}
-    hub.files["someone/tiny"] = base_files | extra
+    commit = hub.add_model("someone/tiny", base_files | extra)
     located = locate("someone/tiny")
-    assert (located.hub_id, located.revision) == ("someone/tiny", COMMIT)
+    assert (located.hub_id, located.revision) == ("someone/tiny", commit)
     assert located.obtained == "hub"
     got = {str(p.relative_to(located.path)) for p in Path(located.path).rglob("*") if p.is_file()}
     assert got == set(base_files)
 
     constants.HF_HUB_OFFLINE = True  # undone by the fixture's monkeypatch
     again = locate("someone/tiny")
-    assert (again.obtained, again.revision, again.path) == ("cache", COMMIT, located.path)
-    assert locate("someone/tiny", revision=COMMIT).obtained == "cache"
+    assert (again.obtained, again.revision, again.path) == ("cache", commit, located.path)
+    assert locate("someone/tiny", revision=commit).obtained == "cache"
     with pytest.raises(
         HubError, match=r"HF_HUB_OFFLINE is set, and no whole copy of someone/tiny at v2"
     ):
@@ -285,9 +285,8 @@ def test_what_the_hub_refuses_becomes_one_line(hub, status, code, says):
 
 
 def test_pickles_on_the_hub_are_not_even_fetched(hub, base_files):
-    hub.files["someone/old"] = {
-        name: content for name, content in base_files.items() if name != "model.safetensors"
-    } | {"pytorch_model.bin": base_files["model.safetensors"]}
+    kept = {name: content for name, content in base_files.items() if name != "model.safetensors"}
+    hub.add_model("someone/old", kept | {"pytorch_model.bin": base_files["model.safetensors"]})
     with pytest.raises(BaseModelError, match=r"pickled .* base\.allow_pickle: true"):
         locate("someone/old")
     assert not [asked for asked in hub.requests if "resolve" in asked]
@@ -303,7 +302,7 @@ def test_pickles_on_the_hub_are_not_even_fetched(hub, base_files):
     ],
 )
 def test_repositories_without_a_model_are_refused(hub, files, says):
-    hub.files["someone/empty"] = files
+    hub.add_model("someone/empty", files)
     with pytest.raises(BaseModelError, match=says):
         locate("someone/empty")
 
@@ -360,7 +359,7 @@ def test_embedded_bases_need_no_hub(hub, monkeypatch, name, out_of_reach):
 
 
 def test_the_hub_comes_before_the_rebuilt_copy(hub, base_files):
-    hub.files["intfloat/multilingual-e5-small"] = base_files
+    hub.add_model("intfloat/multilingual-e5-small", base_files)
     assert locate("e5-small").obtained == "hub"
 
 

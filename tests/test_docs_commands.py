@@ -1,8 +1,8 @@
 """README and docs, line by line: every `lowres` command and Python block in them is run.
 
 In place of the real base stands a tiny random one, trained until it answers more than one class,
-so that each command takes seconds; `lowres doctor` and `lowres predict` and all else runs as it is written. Lines of
-pip, make and accelerate are no commands of ours: the first two are what `.ci/run` itself does, and
+so that each command takes seconds; all else runs as it is written. Lines of pip, make and
+accelerate are no commands of ours: the first two are what `.ci/run` itself does, and
 test_distributed.py is about the third.
 """
 

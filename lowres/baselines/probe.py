@@ -1,7 +1,8 @@
 """Logistic regression on the frozen base's vectors: what is in the base before any training.
 
-Features are standardised on the source (e5 vectors lie in a narrow cone: unscaled, the penalty
-would swamp what tells them apart).
+Features are standardised on the source and the penalty is C = 0.1. Of ten settings that were tried
+on SIB-200 with e5-small (`benchmarks/probe_settings.py`) it is within 0.003 of the best on English
+dev; on targets the settings lie up to 4 points apart, which nothing on the source foretells.
 """
 
 from __future__ import annotations
