@@ -117,9 +117,9 @@ def means(results: dict[str, Any], over: str = "targets") -> dict[str, dict[str,
 def summary(runs: list[dict[str, Any]]) -> list[str]:
     """One row a run."""
     lines = [
-        "| recipe | weights | seeds | metric | source | targets, mean ± sd | probe "
+        "| recipe | weights | kept | seeds | metric | source | targets, mean ± sd | probe "
         "| TF-IDF or lookup | majority | minutes | peak MB |",
-        "|---|---|---:|---|---:|---:|---:|---:|---:|---:|---:|",
+        "|---|---|---|---:|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for r in runs:
         targets, source = means(r), means(r, "source")
@@ -127,13 +127,18 @@ def summary(runs: list[dict[str, Any]]) -> list[str]:
         lexical = targets.get("tfidf") or targets.get("lookup")
         sd = f" ± {own['sd']:.3f}" if own and own["sd"] is not None else ""
         cells = [
-            r["recipe"]["name"], r["base"]["quantization"], str(len(r["seeds"])), metric_of(r),
+            r["recipe"]["name"], r["base"]["quantization"], kept(r), str(len(r["seeds"])), metric_of(r),
             shown(source.get("adapter")), shown(own) + sd, shown(targets.get("probe")),
             shown(lexical), shown(targets.get("majority")),
             f"{r['resources']['seconds'] / 60:.1f}", f"{r['resources']['peak_mb']:.0f}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def kept(results: dict[str, Any]) -> str:
+    """Which weights were kept: of the best epoch on source dev, or the mean of epochs."""
+    return str(results["recipe"]["train"].get("checkpoint", "best"))
 
 
 def shown(average: dict[str, Any] | None) -> str:
@@ -183,7 +188,7 @@ def table() -> None:
     lines = [head.rstrip(), "", "<!-- measured -->", "", "## All runs", "", *summary(runs), ""]
     for r in runs:
         seeds = ", ".join(str(s["seed"]) for s in r["seeds"])
-        title = f"## {r['recipe']['name']}, {r['base']['quantization']}, seeds {seeds}"
+        title = f"## {r['recipe']['name']}, {r['base']['quantization']}, {kept(r)}, seeds {seeds}"
         versions = ", ".join(f"{k} {v}" for k, v in r["versions"].items())
         lines += [title, "", *detail(r), ""]
         lines += [f"{w}  " for w in r["warnings"]]
