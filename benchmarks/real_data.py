@@ -127,7 +127,8 @@ def summary(runs: list[dict[str, Any]]) -> list[str]:
         lexical = targets.get("tfidf") or targets.get("lookup")
         sd = f" ± {own['sd']:.3f}" if own and own["sd"] is not None else ""
         cells = [
-            r["recipe"]["name"], r["base"]["quantization"], kept(r), str(len(r["seeds"])), metric_of(r),
+            r["recipe"]["name"], r["base"]["quantization"], kept(r),
+            str(len(r["seeds"])), metric_of(r),
             shown(source.get("adapter")), shown(own) + sd, shown(targets.get("probe")),
             shown(lexical), shown(targets.get("majority")),
             f"{r['resources']['seconds'] / 60:.1f}", f"{r['resources']['peak_mb']:.0f}",
