@@ -180,15 +180,6 @@ def test_the_surest_errors_of_every_language(finished):
     assert (swahili[0].gold, swahili[0].predicted, swahili[0].text) == ("poor", "fine", "text 39")
 
 
-def test_a_study_without_targets(finished):
-    study = recipe(languages={"source": "eng_Latn", "targets": []}, seeds=[1])
-    data = labelled(("eng_Latn",))
-    folder = finished({"1": {"eng_Latn": 40}}, ("ok",), data)
-    results = collect(folder, study, data)
-    assert results.verdicts == []
-    assert {a.over for a in results.averages} == {"source", "source and targets"}
-
-
 @pytest.mark.parametrize(("notes_of_stages", "kwh"), [({}, None), ({"energy_kwh": 0.25}, 1.0)])
 def test_energy_is_a_sum_or_nothing(finished, notes_of_stages, kwh):
     results = collect(finished({str(n): everywhere(30) for n in (1, 2, 3)}, **notes_of_stages))
