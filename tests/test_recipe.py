@@ -54,6 +54,8 @@ def test_a_recipe_never_changes_after_loading():
     ("sections", "says"),
     [
         ({"languages": {"source": [], "targets": ["yor_Latn"]}}, "languages.source is empty"),
+        ({"languages": {"source": "eng_Latn", "targets": []}}, "languages.targets is empty"),
+        ({"seeds": [2**32]}, "whole numbers from 0 to"),
         (
             {"languages": {"source": "eng_Latn", "targets": ["yor_Latn", "yor-Latn"]}},
             "names yor_Latn twice",
