@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-SNAPSHOTS = "snapshots"
-ADAPTER_FILE = "adapter_model.safetensors"
+EPOCHS = "epochs"
 
 
 def keep(checkpoint: Path, folder: Path, step: int) -> None:
     """Copy a checkpoint's trained weights to `folder/<step>.safetensors`, whole or not at all."""
+    from peft.utils import SAFETENSORS_WEIGHTS_NAME
+
     folder.mkdir(exist_ok=True)
     half = folder / f"{step}.half"
-    shutil.copyfile(checkpoint / ADAPTER_FILE, half)
+    shutil.copyfile(checkpoint / SAFETENSORS_WEIGHTS_NAME, half)
     half.replace(folder / f"{step}.safetensors")
 
 
@@ -36,12 +37,17 @@ def steps(folder: Path) -> list[int]:
 
 def mean(folder: Path) -> dict[str, torch.Tensor]:
     """The mean of the kept weights, tensor by tensor, in their own type."""
+    import torch
     from safetensors.torch import load_file
 
-    chosen = steps(folder)
-    total: dict[str, torch.Tensor] = {}
-    for step in chosen:
-        for name, value in load_file(folder / f"{step}.safetensors").items():
-            total[name] = total[name] + value.double() if name in total else value.double()
-    dtypes = load_file(folder / f"{chosen[0]}.safetensors")
-    return {name: (value / len(chosen)).to(dtypes[name].dtype) for name, value in total.items()}
+    kept = [load_file(folder / f"{step}.safetensors") for step in steps(folder)]
+    return {
+        name: torch.stack([one[name] for one in kept]).double().mean(0).to(first.dtype)
+        for name, first in kept[0].items()
+    }
+
+
+def forget(folder: Path) -> None:
+    """Remove what was kept, if there is any."""
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from lowres.training_arguments import (
 from lowres.training_callbacks import (
     CHECKPOINTS,
     Checkpoint,
+    agreed,
     from_main,
     is_main,
     wait_for_all,
@@ -125,20 +125,15 @@ def _start_over(folder: Path, attempt: Attempt) -> None:
     # in this order: a kill in between repeats the first attempt, and never continues it as the
     # second one
     training_callbacks.remove_checkpoints(folder / CHECKPOINTS)
-    _remove_snapshots(folder)
+    averaging.forget(folder / averaging.EPOCHS)
     artifacts.write_text(folder / ATTEMPT, json.dumps(asdict(attempt)))
 
 
 def _tidy(folder: Path) -> None:
     training_callbacks.remove_checkpoints(folder / CHECKPOINTS)
     (folder / CHECKPOINTS).rmdir()
-    _remove_snapshots(folder)
+    averaging.forget(folder / averaging.EPOCHS)
     (folder / ATTEMPT).unlink(missing_ok=True)
-
-
-def _remove_snapshots(folder: Path) -> None:
-    if (folder / averaging.SNAPSHOTS).exists():
-        shutil.rmtree(folder / averaging.SNAPSHOTS)
 
 
 def _alone(act: Callable[[], None]) -> None:
@@ -234,7 +229,7 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
             score=learner.dev.score,
             head_rate=options.head_learning_rate / options.learning_rate,
             order=LengthGrouped(lengths, options.batch, job.seed),
-            snapshots=job.folder / averaging.SNAPSHOTS if job.averages else None,
+            epochs=job.folder / averaging.EPOCHS if job.averages else None,
         )
         with training_callbacks.interruptible(watch):
             try:
@@ -244,7 +239,9 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
                     trainer.train(resume_from_checkpoint=str(newest.path) if newest else None)
             except OSError as error:
                 raise artifacts.disk_error(error, job.folder) from error
-    if watch.interrupted:
+    # all processes or none: one that went on alone would wait for the others for ever
+    (interrupted,) = agreed(watch.interrupted)
+    if interrupted:
         raise Interrupted(f"interrupted after step {trainer.state.global_step}, the last one")
     return trainer
 
@@ -252,7 +249,7 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
 def _average(job: Job, learner: Learner) -> float:
     """Give the network the mean of the kept weights; returns its score on source dev."""
     wait_for_all()
-    model.set_adapter(learner.network, averaging.mean(job.folder / averaging.SNAPSHOTS))
+    model.set_adapter(learner.network, averaging.mean(job.folder / averaging.EPOCHS))
     return learner.dev.score(learner.network)
 
 

@@ -56,7 +56,7 @@ class SourceTrainer(Trainer):
     """transformers' Trainer with our order, our source-dev score and a rate of its own for the
     head; a checkpoint counts only once it is whole, and the first process alone writes it.
 
-    With `snapshots`, the weights of every evaluated checkpoint are kept there to be averaged.
+    With a folder `epochs`, the weights of every evaluated checkpoint are kept in it.
     """
 
     def __init__(
@@ -65,12 +65,11 @@ class SourceTrainer(Trainer):
         score: Callable[[Any], float],
         head_rate: float,
         order: LengthGrouped,
-        snapshots: Path | None = None,
+        epochs: Path | None = None,
         **known: Any,
     ) -> None:
         super().__init__(**known)
-        self._snapshots = snapshots
-        self._evaluated_step = -1
+        self._epochs = epochs
         self._score = score
         self._head_rate = head_rate
         self._order = order
@@ -113,7 +112,6 @@ class SourceTrainer(Trainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """The score on source dev; Trainer's own loop neither pools windows nor sorts by length."""
         metrics = {"eval_score": self._score(self.model)}
-        self._evaluated_step = self.state.global_step
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
@@ -139,9 +137,10 @@ class SourceTrainer(Trainer):
         if training_callbacks.is_main():
             folder = Path(str(self.args.output_dir))
             newest = f"checkpoint-{self.state.global_step}"
-            if self._snapshots is not None and self._evaluated_step == self.state.global_step:
+            evaluated = "eval_score" in self.state.log_history[-1]
+            if self._epochs is not None and evaluated:
                 # before the checkpoint counts: after a kill in between, this step comes again
-                averaging.keep(folder / newest, self._snapshots, self.state.global_step)
+                averaging.keep(folder / newest, self._epochs, self.state.global_step)
             (folder / newest / training_callbacks.WHOLE).touch()
             best = Path(self.state.best_model_checkpoint or newest).name
             training_callbacks.remove_checkpoints(folder, keep={newest, best})

@@ -41,21 +41,17 @@ class Hub:
     silent: threading.Event = field(default_factory=threading.Event)
     endpoint: str = ""
 
-    def add_model(self, name: str, files: Files) -> str:
-        """A base with these files on main; returns its commit."""
-        commit = hashlib.sha1(name.encode()).hexdigest()
-        self.repositories[name] = Repository({"main": commit}, {commit: files}, kind="models")
-        return commit
-
-    def add(self, name: str, files: Files, parquet: Files | None = None) -> str:
-        """A data set with these files on main; returns its commit."""
+    def add(
+        self, name: str, files: Files, parquet: Files | None = None, kind: str = "datasets"
+    ) -> str:
+        """A data set, or one of the `models`, with these files on main; returns its commit."""
         commit = hashlib.sha1(name.encode()).hexdigest()
         revisions, commits = {"main": commit}, {commit: files}
         if parquet is not None:
             converted = hashlib.sha1(f"{name} parquet".encode()).hexdigest()
             revisions["refs/convert/parquet"] = converted
             commits[converted] = parquet
-        self.repositories[name] = Repository(revisions, commits)
+        self.repositories[name] = Repository(revisions, commits, kind)
         return commit
 
 
@@ -101,18 +97,13 @@ class _Handler(BaseHTTPRequestHandler):
         while hub.silent.is_set():
             threading.Event().wait(0.05)
         api = parts[0] == "api"
-        # a model's files have no kind in front of their address
-        kind, *rest = (
-            (parts[1:] if api else parts)
-            if "datasets" in parts[:2] or api
-            else [
-                "models",
-                *parts,
-            ]
-        )
+        if not api and parts[0] != "datasets":
+            # a model's files have no kind in front of their address
+            parts = ["models", *parts]
+        kind, *rest = parts[1:] if api else parts
         name = "/".join(rest[:2])
         repository = hub.repositories.get(name)
-        if parts == [""]:
+        if not name:
             self._json({})
         elif hub.refusal is not None:
             self._fail(*hub.refusal)

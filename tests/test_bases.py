@@ -245,7 +245,7 @@ def test_the_hub_gives_config_tokenizer_and_safetensors_and_the_cache_keeps_them
     from huggingface_hub import constants
 
     extra = {"pytorch_model.bin": b"x", "onnx/model.onnx": b"x", "modeling.py": b"import os"}
-    commit = hub.add_model("someone/tiny", base_files | extra)
+    commit = hub.add("someone/tiny", base_files | extra, kind="models")
     located = locate("someone/tiny")
     assert (located.hub_id, located.revision) == ("someone/tiny", commit)
     assert located.obtained == "hub"
@@ -286,7 +286,9 @@ def test_what_the_hub_refuses_becomes_one_line(hub, status, code, says):
 
 def test_pickles_on_the_hub_are_not_even_fetched(hub, base_files):
     kept = {name: content for name, content in base_files.items() if name != "model.safetensors"}
-    hub.add_model("someone/old", kept | {"pytorch_model.bin": base_files["model.safetensors"]})
+    hub.add(
+        "someone/old", kept | {"pytorch_model.bin": base_files["model.safetensors"]}, kind="models"
+    )
     with pytest.raises(BaseModelError, match=r"pickled .* base\.allow_pickle: true"):
         locate("someone/old")
     assert not [asked for asked in hub.requests if "resolve" in asked]
@@ -302,7 +304,7 @@ def test_pickles_on_the_hub_are_not_even_fetched(hub, base_files):
     ],
 )
 def test_repositories_without_a_model_are_refused(hub, files, says):
-    hub.add_model("someone/empty", files)
+    hub.add("someone/empty", files, kind="models")
     with pytest.raises(BaseModelError, match=says):
         locate("someone/empty")
 
@@ -359,7 +361,7 @@ def test_embedded_bases_need_no_hub(hub, monkeypatch, name, out_of_reach):
 
 
 def test_the_hub_comes_before_the_rebuilt_copy(hub, base_files):
-    hub.add_model("intfloat/multilingual-e5-small", base_files)
+    hub.add("intfloat/multilingual-e5-small", base_files, kind="models")
     assert locate("e5-small").obtained == "hub"
 
 

@@ -17,6 +17,7 @@ from tiny_study import CPU
 
 from lowres import train as training
 from lowres.errors import DeviceError, Interrupted, RunError
+from lowres.stats import value_of
 from lowres.trainer import SourceTrainer
 
 
@@ -47,6 +48,21 @@ def dev_scores(monkeypatch):
         monkeypatch.setattr(training.SourceDev, "collapsed", lambda *_: False)
 
     return give
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Weights of every checkpoint of a training, by step."""
+    found = {}
+    save = SourceTrainer._save_checkpoint
+
+    def watched(self, *known):
+        save(self, *known)
+        folder = f"{self.args.output_dir}/checkpoint-{self.state.global_step}"
+        found[self.state.global_step] = load_file(f"{folder}/adapter_model.safetensors")
+
+    monkeypatch.setattr(SourceTrainer, "_save_checkpoint", watched)
+    return found
 
 
 # what comes out
@@ -111,50 +127,33 @@ def test_steps_override_epochs_and_end_within_one(base, tmp_path):
     assert len(dev_curve(outcome)) == 1
 
 
-def test_the_kept_checkpoint_is_the_best_on_source_dev(base, tmp_path, dev_scores, monkeypatch):
-    kept = {}
-    save = SourceTrainer._save_checkpoint
-
-    def watched(self, *known):
-        save(self, *known)
-        folder = f"{self.args.output_dir}/checkpoint-{self.state.global_step}"
-        kept[self.state.global_step] = load_file(f"{folder}/adapter_model.safetensors")
-
-    monkeypatch.setattr(SourceTrainer, "_save_checkpoint", watched)
+def test_the_kept_checkpoint_is_the_best_on_source_dev(base, tmp_path, dev_scores, written):
     dev_scores(0.2, 0.6, 0.5)
     outcome = tiny_study.train(study(base), tmp_path)
     assert (outcome.dev, outcome.best_step, outcome.steps) == (0.6, 12, 18)
-    assert sorted(kept) == [6, 12, 18]
+    assert sorted(written) == [6, 12, 18]
     saved = weights(tmp_path)
-    assert all(torch.equal(saved[name], kept[12][name]) for name in saved)
-    assert not all(torch.equal(saved[name], kept[18][name]) for name in saved)
+    assert all(torch.equal(saved[name], written[12][name]) for name in saved)
+    assert not all(torch.equal(saved[name], written[18][name]) for name in saved)
 
 
-def test_the_mean_of_the_epochs_is_kept(base, tmp_path, monkeypatch):
-    saved = {}
-    save = SourceTrainer._save_checkpoint
-
-    def watched(self, *known):
-        save(self, *known)
-        folder = f"{self.args.output_dir}/checkpoint-{self.state.global_step}"
-        saved[self.state.global_step] = load_file(f"{folder}/adapter_model.safetensors")
-
-    monkeypatch.setattr(SourceTrainer, "_save_checkpoint", watched)
+def test_the_mean_of_the_epochs_is_kept(base, tmp_path, written):
     recipe = study(base, train={"checkpoint": "average"})
     outcome = tiny_study.train(recipe, tmp_path)
-    assert (outcome.best_step, outcome.steps, sorted(saved)) == (None, 18, [6, 12, 18])
+    assert (outcome.best_step, outcome.steps, sorted(written)) == (None, 18, [6, 12, 18])
     kept = weights(tmp_path)
-    assert kept.keys() == saved[18].keys()
+    assert kept.keys() == written[18].keys()
     for name, value in kept.items():
-        torch.testing.assert_close(value, (saved[12][name] + saved[18][name]) / 2)
-    assert any(not torch.equal(value, saved[18][name]) for name, value in kept.items())
+        torch.testing.assert_close(value, (written[12][name] + written[18][name]) / 2)
+    assert any(not torch.equal(value, written[18][name]) for name, value in kept.items())
     assert [p.name for p in tmp_path.iterdir()] == ["adapter"]
     # the score told is that of the mean
-    answers = tiny_study.answers(recipe, tmp_path / "adapter")
-    assert len(answers) == len(tiny_study.data("classification").tests["eng_Latn"])
-    dev = training.SourceDev(recipe, tiny_study.data("classification"), None, CPU)
-    assert 0 < outcome.dev <= 1
+    data = tiny_study.data("classification")
+    answers = [each.answer for each in tiny_study.answers(recipe, tmp_path / "adapter", data.dev)]
+    dev = training.SourceDev(recipe, data, None, CPU)
     assert dev.metric == "macro_f1"
+    gold = list(data.dev[recipe.task.gold_field])
+    assert outcome.dev == pytest.approx(value_of(dev.metric, gold, answers, data.labels))
 
 
 def test_training_stops_after_patience_epochs_without_a_better_score(base, tmp_path, dev_scores):

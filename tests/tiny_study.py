@@ -146,12 +146,13 @@ def train(study: Recipe, folder: Path, save_every_s: float = 60.0) -> Any:
     )
 
 
-def answers(study: Recipe, folder: Path) -> list[Any]:
-    """What the adapter in `folder` says to the test sentences."""
+def answers(study: Recipe, folder: Path, examples: Any = None) -> list[Any]:
+    """What the adapter in `folder` says to these examples, by default the test sentences."""
     from lowres import bases, inference, model
 
     located, labelled = bases.locate(study.base.name), data(study.task.name)
     options = (study.task, labelled.labels)
     network = model.load_adapter(model.load_base(located, study.base, *options, CPU), folder)
     tokenizer = model.load_tokenizer(located)
-    return inference.predict(network, tokenizer, *options, labelled.tests["eng_Latn"], CPU, 24, 256)
+    asked = labelled.tests["eng_Latn"] if examples is None else examples
+    return inference.predict(network, tokenizer, *options, asked, CPU, 24, 256)
