@@ -17,6 +17,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,6 +143,33 @@ def kept(results: dict[str, Any]) -> str:
     return str(results["recipe"]["train"].get("checkpoint", "best"))
 
 
+def by_seed(results: dict[str, Any]) -> list[str]:
+    """The mean over targets of each seed; for topics also over those that the base has seen."""
+    metric = metric_of(results)
+    source = results["recipe"]["languages"]["source"]
+    own = [
+        s
+        for s in results["scores"]
+        if s["system"] == "adapter" and s["metric"] == metric and s["language"] not in source
+    ]
+    groups = {"all targets": frozenset(s["language"] for s in own)}
+    if results["recipe"]["name"] == "topics-sib200":
+        groups["the targets that the base was pretrained on"] = SEEN
+    lines = []
+    for title, languages in groups.items():
+        values = {
+            seed["seed"]: [
+                s["value"] for s in own if s["seed"] == seed["seed"] and s["language"] in languages
+            ]
+            for seed in results["seeds"]
+        }
+        words = [f"seed {seed} {fmean(found):.4f}" for seed, found in values.items() if found]
+        mean = fmean(fmean(found) for found in values.values() if found)
+        count = len({s["language"] for s in own} & languages)
+        lines.append(f"Mean over {title} ({count}): {', '.join(words)}; together {mean:.4f}.  ")
+    return lines
+
+
 def shown(average: dict[str, Any] | None) -> str:
     """Three places, or a dash."""
     return f"{average['mean']:.3f}" if average else "–"
@@ -191,7 +219,7 @@ def table() -> None:
         seeds = ", ".join(str(s["seed"]) for s in r["seeds"])
         title = f"## {r['recipe']['name']}, {r['base']['quantization']}, {kept(r)}, seeds {seeds}"
         versions = ", ".join(f"{k} {v}" for k, v in r["versions"].items())
-        lines += [title, "", *detail(r), ""]
+        lines += [title, "", *detail(r), "", *by_seed(r)]
         lines += [f"{w}  " for w in r["warnings"]]
         lines += ["", f"{r['base']['obtained']}; {versions}.", ""]
     PAGE.write_text("\n".join(lines), encoding="utf-8")

@@ -2,8 +2,8 @@
 
 In place of the real base stands a tiny random one, trained until it answers more than one class,
 so that each command takes seconds; all else runs as it is written. Lines of pip, make and
-accelerate are no commands of ours: the first two are what `.ci/run` itself does, and
-test_distributed.py is about the third.
+accelerate are no commands of ours: `.ci/run` is `make quickstart` and `make test`, whose
+set-up is the pip line, and test_distributed.py is about the third.
 """
 
 from __future__ import annotations
