@@ -185,8 +185,8 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tiny_base: Path, tmp_path: Path) -> No
     assert said.endswith("of 60; give the same command again to go on")
     assert any(checkpoints.glob("checkpoint-*/whole"))
 
-    majority = run / ".evaluate.partial" / "predictions" / "majority" / ".whole"
-    said = interrupted(words, tmp_path, majority.is_file)
+    # at the stage's beginning: after the first baseline a loaded machine may come too late
+    said = interrupted(words, tmp_path, (run / ".evaluate.partial").is_dir)
     assert said == "interrupted; give the same command again to go on"
     assert (run / "train" / "1" / "manifest.json").is_file()
     assert not (run / "results.json").exists()

@@ -95,10 +95,13 @@ def test_a_seed_learns_and_leaves_an_adapter_alone(base, tmp_path, task, quantiz
     assert 0 < losses[-1] < losses[0]
     # the next stage finds no half-made things
     assert [p.name for p in tmp_path.iterdir()] == ["adapter"]
-    answers = tiny_study.answers(recipe, tmp_path / "adapter")
-    gold = tiny_study.data(task).tests["eng_Latn"][recipe.task.gold_field]
-    right = sum(each.answer == known for each, known in zip(answers, gold, strict=True))
-    assert right >= 0.8 * len(gold)
+    # and the adapter from the disk scores as the network in memory did. Not to the bit: 8-bit
+    # products on CPUs differ in their last places from process to process
+    data = tiny_study.data(task)
+    answers = [each.answer for each in tiny_study.answers(recipe, tmp_path / "adapter", data.dev)]
+    metric = recipe.task.metrics(data.labels)[0]
+    gold = list(data.dev[recipe.task.gold_field])
+    assert value_of(metric, gold, answers, data.labels) == pytest.approx(outcome.dev, abs=0.05)
 
 
 def test_two_runs_of_a_seed_are_the_same_to_the_bit(base, tmp_path):
