@@ -76,7 +76,9 @@ def disk_error(error: OSError, path: Path) -> RunError:
     """An `OSError` of the run folder in words; a full disk says how to go on."""
     if error.errno in FULL:
         return _full(path)
-    return RunError(f"{path}: cannot be written: {error.strerror or error}")
+    return RunError(
+        f"{path}: cannot be written: {error.strerror or error}; give --out another folder"
+    )
 
 
 def full_disk(error: BaseException, path: Path) -> RunError | None:
@@ -208,7 +210,10 @@ class RunFolder:
     def check(self, recipe_yaml: str) -> None:
         """Raise `RunError` when the folder belongs to another recipe or holds something else."""
         if self.path.exists() and not self.path.is_dir():
-            raise RunError(f"{self.path}: a file stands where the run folder should be")
+            raise RunError(
+                f"{self.path}: a file stands where the run folder should be; give --out another "
+                "folder"
+            )
         if not self.path.exists():
             return
         kept = self.path / RECIPE

@@ -211,11 +211,16 @@ def locate(name: str, revision: str | None = None, allow_pickle: bool = False) -
         return LocatedBase(name, str(stored), hub_id, stored.name, "cache")
     if row is not None and row.offline and revision is None:
         return LocatedBase(name, str(rebuild(row.name)), hub_id, None, EMBEDDED[row.name].obtained)
+    elsewhere = (
+        "leave base.revision out: the copy rebuilt without a network has none"
+        if row is not None and row.offline
+        else "take base.name=e5-small, which needs no network"
+    )
     raise HubError(
         f"base.name {name}: {reason}, and no whole copy of {hub_id}"
         f"{f' at {revision}' if revision else ''} is in the cache; wanted: config.json, "
         "tokenizer.json, model.safetensors. Run once with a network, set base.name to a folder "
-        "that holds them, or take base.name=e5-small, which needs no network"
+        f"that holds them, or {elsewhere}"
     )
 
 
@@ -267,11 +272,15 @@ def _folder(name: str) -> Path | None:
     if path.is_dir():
         return path.resolve()
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name:
-        raise BaseModelError(f"base.name {name}: no such folder")
+        what = "is a file, not a folder" if path.exists() else "no such folder"
+        raise BaseModelError(
+            f"base.name {name}: {what}; give the folder that holds config.json, a Hub id, or a "
+            "name of `lowres ls bases`"
+        )
     if not _HUB_ID.fullmatch(name):
         raise BaseModelError(
-            f"unknown base {name!r}{nearest(name, list(ROWS))}; see `lowres ls bases`, or give a "
-            "Hub id (namespace/name) or a folder"
+            f"base.name: unknown base {name!r}{nearest(name, list(ROWS))}; see `lowres ls bases`, "
+            "or give a Hub id (namespace/name) or a folder"
         )
     return None
 
@@ -290,9 +299,13 @@ def _config(folder: Path, name: str) -> dict[str, Any]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise BaseModelError(f"{file}: not JSON: {error}") from error
+        raise BaseModelError(
+            f"base.name {name}: {file} is not JSON ({error}); copy or download the base again"
+        ) from error
     if not isinstance(config, dict):
-        raise BaseModelError(f"{file}: expected a JSON object")
+        raise BaseModelError(
+            f"base.name {name}: {file} is no JSON object; copy or download the base again"
+        )
     return config
 
 

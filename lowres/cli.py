@@ -132,12 +132,15 @@ def run(
 
     study = load(recipe, overrides or [])
     from lowres import pipeline
+    from lowres.interrupts import Presses
     from lowres.progress import Terminal
     from lowres.report import summary_table
 
-    progress = Terminal()
+    presses = Presses()
+    progress = Terminal(presses.check)
     progress.quiet_libraries()
-    results = pipeline.run(study, out, progress)
+    with presses.watched():
+        results = pipeline.run(study, out, progress)
     if as_json:
         typer.echo((pipeline.run_folder(study, out) / "results.json").read_text("utf-8"), nl=False)
     else:
@@ -186,8 +189,10 @@ def show(
 ) -> None:
     """Print the resolved recipe and the stages that would run."""
     from lowres import pipeline, recipe_loading
+    from lowres.artifacts import RunFolder
 
     study = recipe_loading.load(recipe, overrides or [])
+    RunFolder(pipeline.run_folder(study, out)).check(recipe_loading.dump(study))
     stages = pipeline.plan(study, out)
     if as_json:
         plain = {
@@ -301,8 +306,21 @@ def doctor(as_json: Json = False) -> None:
 
 
 def main() -> None:
-    """Entry point of the `lowres` command."""
-    app()
+    """Entry point of the `lowres` command; a misspelt option is one line, as every fault is."""
+    try:
+        status = app(standalone_mode=False)
+    except typer.Abort:
+        raise SystemExit(Interrupted.exit_status) from None
+    except Exception as error:
+        # usage errors: of click, or of the copy of it that newer typer has inside
+        if not hasattr(error, "format_message") or not hasattr(error, "exit_code"):
+            raise
+        said = error.format_message().strip().removesuffix(".")
+        if said.startswith("No such option") and "Possible" not in said:
+            said += "; keys of a recipe are written without dashes: seeds=[1,2]"
+        typer.echo(f"{said} (see lowres --help)", err=True)
+        raise SystemExit(error.exit_code) from None
+    raise SystemExit(status or 0)
 
 
 if __name__ == "__main__":

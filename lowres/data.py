@@ -97,6 +97,13 @@ def load(recipe: Recipe) -> LabelledData:
             f"the training data of {', '.join(sources)} shows one label ({', '.join(labels)}); "
             "at least two are needed: check data.columns and data.labels"
         )
+    for metric in () if recipe.evaluate.metrics == "auto" else recipe.evaluate.metrics:
+        reason = recipe.task.misfit(metric, labels)
+        if reason is not None:
+            raise DataError(
+                f"evaluate.metrics: {metric} cannot score these labels ({', '.join(labels[:8])}): "
+                f"{reason}; name another metric, or write auto"
+            )
     settled, warnings = label_names.align(list(parts.values()), labels, recipe.data.unseen_labels)
     parts = dict(zip(parts, settled, strict=True))
     for part in settled:

@@ -54,7 +54,7 @@ class Interrupted(LowresError):  # noqa: N818 - an event, not an error
     exit_status = 130
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
+def nearest(word: str, known: Sequence[str], likeness: float = 0.5) -> str:
     """`"; did you mean 'x'?"` for the closest known word, or the empty string."""
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    close = get_close_matches(word, known, n=1, cutoff=likeness)
     return f"; did you mean {close[0]!r}?" if close else ""

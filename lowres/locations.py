@@ -158,6 +158,8 @@ def absent(origin: Origin, split: str) -> str:
     if not places:
         return f"{origin.language}: {origin.key}.files gives no path for {split}"
     tried = " or ".join(place.shown for place in places)
+    if places[0].path.is_dir():
+        return f"{origin.language} {split}: {tried} is a folder, expected a file"
     folder = places[0].path.parent
     missing = places[0].path.name
     while not folder.is_dir() and folder != folder.parent:
@@ -167,6 +169,8 @@ def absent(origin: Origin, split: str) -> str:
     # any two codes look alike: `yor_Latn` is no hint for `lao_Laoo`
     whole = missing == origin.language
     alike = [n for n in there if not whole or n[:3] == missing[:3] or not CODE.fullmatch(n)]
+    if places[0].shown.startswith(INSIDE_PACKAGE):
+        return f"{origin.language} {split}: no file {tried} (lowres: means inside the package)"
     hint = nearest(missing, alike)
     if not hint and there:
         hint = f"; {folder} holds {', '.join(there[:8])}{' …' if len(there) > 8 else ''}"

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from lowres import bases
@@ -93,7 +94,15 @@ def load_base(
             use_safetensors=None if options.allow_pickle else True,
             attn_implementation="sdpa" if _has_sdpa(config) else None,
         )
-    except ImportError as error:
+    except Exception as error:
+        if _is_broken_file(error):
+            reason = str(error).splitlines()[0]
+            raise BaseModelError(
+                f"base.name {located.name}: the weights in {located.path} cannot be read "
+                f"({reason}); copy or download the base again"
+            ) from error
+        if not isinstance(error, ImportError):
+            raise
         raise DeviceError(
             f"base.quantization {options.quantization}: bitsandbytes cannot be used here "
             f"({str(error).splitlines()[0]}); set base.quantization: none"
@@ -106,6 +115,14 @@ def load_base(
     if quantization is None:
         model.to(hardware.device)  # type: ignore[arg-type]
     return model
+
+
+def _is_broken_file(error: Exception) -> bool:
+    """Whether weights are cut off or damaged: each format has its own words for it."""
+    from safetensors import SafetensorError
+
+    torn = isinstance(error, RuntimeError) and "PytorchStreamReader" in str(error)
+    return torn or isinstance(error, (SafetensorError, OSError, EOFError, UnpicklingError))
 
 
 def _settle(model: Any) -> None:

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -63,15 +63,19 @@ class Adapter:
 def lines_of(file: Path | None) -> Iterator[str]:
     """Lines of a file, or of standard input, without their ends; read as they are asked for.
 
-    Raises `DataError` at once for a missing file, and for a line that is not UTF-8 when it is
-    reached.
+    Raises `DataError` at once for a file that is missing, empty or begins with no text, and for a
+    later line that is not UTF-8 when it is reached.
     """
     if file is None:
         return _decoded(sys.stdin.buffer, "standard input")
     try:
-        return _decoded(file.open("rb"), str(file))
+        lines = _decoded(file.open("rb"), str(file))
     except OSError as error:
         raise DataError(f"--file {file}: cannot be read: {error.strerror}") from error
+    first = next(lines, None)
+    if first is None:
+        raise DataError(f"--file {file}: the file is empty; expected one text a line")
+    return chain([first], lines)
 
 
 def _decoded(stream: BinaryIO, name: str) -> Iterator[str]:

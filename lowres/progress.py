@@ -35,10 +35,12 @@ class Silent:
 class Terminal:
     """rich bars on standard error, so that standard output stays clean for `--json`."""
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[], None] = lambda: None) -> None:
+        """`check` is called at every sign of life; it may raise to stop the work."""
         from rich.console import Console
 
         self.console = Console(stderr=True)
+        self._check = check
 
     @staticmethod
     def quiet_libraries() -> None:
@@ -54,6 +56,7 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """One line of news."""
+        self._check()
         # unwrapped: what is one line here is one line in a log
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -61,7 +64,9 @@ class Terminal:
     def bar(self, description: str, total: int) -> Iterator[Advance]:
         """A bar of `total` units; in a log (no terminal) a line a quarter."""
         if not self.console.is_terminal:
-            yield _Quarters(self.say, description, total)
+            quarters = _Quarters(self.say, description, total)
+            yield self._checked(quarters)
+            self._check()
             return
         from rich import progress as rich_progress
 
@@ -74,7 +79,15 @@ class Terminal:
         )
         with rich_progress.Progress(*columns, console=self.console, transient=True) as bars:
             task = bars.add_task(description, total=total)
-            yield lambda n: bars.advance(task, n)
+            yield self._checked(lambda n: bars.advance(task, n))
+            self._check()
+
+    def _checked(self, advance: Advance) -> Advance:
+        def step(n: int) -> None:
+            self._check()
+            advance(n)
+
+        return step
 
 
 class _Quarters:

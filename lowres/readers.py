@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from lowres import quoting as quotes
+from lowres import text_files
 from lowres.errors import DataError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def read(path: Path, format: str, quoting: str) -> Table:
     kind = format if format != "auto" else _format_of(path)
     if kind == "parquet":
         return _parquet(path)
-    text, notes = _text(path)
+    text, notes = text_files.read_text(path)
     if kind in ("csv", "tsv"):
         return _delimited(path, text, notes, "," if kind == "csv" else "\t", quoting)
     reader: Callable[[Path, str, list[str]], Table] = {
@@ -89,44 +90,6 @@ def _format_of(path: Path) -> str:
             f"{path}: the ending {path.suffix!r} says no format; set data.format "
             "(csv, tsv, jsonl, parquet, conll, conllu or iob2)"
         ) from None
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; check data.files and data.names") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    if not data.strip():
-        raise DataError(f"{path}: the file is empty; expected labelled examples")
-    return data
-
-
-def _text(path: Path) -> tuple[str, list[str]]:
-    """The file's text, and what had to be done to it."""
-    data = _bytes(path)
-    notes = []
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError(
-            f"{path}: is UTF-16 (byte offset 0), expected UTF-8; "
-            "convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW"
-        )
-    if data.startswith(b"\xef\xbb\xbf"):
-        data = data[3:]
-        notes.append("byte-order mark at the start left out")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        offset = error.start + (3 if notes else 0)
-        raise DataError(
-            f"{path}:{line}: not UTF-8 at byte offset {offset} (0x{data[error.start]:02x}); "
-            "convert it from its encoding, for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
-        ) from None
-    if not text.strip():
-        raise DataError(f"{path}: the file is empty; expected labelled examples")
-    return text, notes
 
 
 def _delimited(path: Path, text: str, notes: list[str], delimiter: str, quoting: str) -> Table:
@@ -156,7 +119,9 @@ def _delimited(path: Path, text: str, notes: list[str], delimiter: str, quoting:
 def _check_header(path: Path, columns: list[str]) -> None:
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
-        raise DataError(f"{path}:1: the header names {', '.join(map(repr, twice))} twice")
+        raise DataError(
+            f"{path}:1: the header names {', '.join(map(repr, twice))} twice; rename one column"
+        )
 
 
 def _unquoted(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -168,6 +133,8 @@ def _unquoted(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list
 
 
 def _quoted(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    # a field may be a whole article: what keeps quotes in bounds is `quoting.decide`
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = 1
     while True:
@@ -192,22 +159,33 @@ def _jsonl(path: Path, text: str, notes: list[str]) -> Table:
     for line, content in enumerate(text.split("\n"), start=1):
         if not content.strip():
             continue
-        try:
-            record = json.loads(content)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path}:{line}: no JSON ({error.msg}, column {error.colno}); "
-                "expected one JSON object a line"
-            ) from None
+        record = _json(f"{path}:{line}", content)
         if not isinstance(record, dict):
             raise DataError(
-                f"{path}:{line}: expected one JSON object a line, found a {type(record).__name__}"
+                f"{path}:{line}: expected one JSON object a line, found a {type(record).__name__}; "
+                "a list of objects becomes lines by: jq -c '.[]' FILE > NEW.jsonl"
             )
         records.append(record)
         lines.append(line)
     columns = tuple(dict.fromkeys(name for record in records for name in record))
     rows = [tuple(_cell(record.get(name)) for name in columns) for record in records]
     return Table(columns, rows, lines, tuple(notes), str(path))
+
+
+def _json(where: str, content: str) -> Any:
+    try:
+        record = json.loads(content)
+        if "\\u" in content:
+            json.dumps(record, ensure_ascii=False).encode("utf-8")
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg}, column {error.colno}"
+    except UnicodeEncodeError:
+        reason = "half a surrogate pair, such as \\ud800, is no character"
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; deep nesting
+        reason = str(error).splitlines()[0]
+    else:
+        return record
+    raise DataError(f"{where}: no JSON ({reason}); expected one JSON object a line")
 
 
 def _cell(value: Any) -> Cell:
@@ -289,7 +267,9 @@ def _indexed(
     lines = []
     ranges = empty = 0
     for block in _sentences(text):
-        sent_id, tokens, tags = None, [], []
+        sent_id: str | None = None
+        tokens: list[str] = []
+        tags: list[str] = []
         for line, content in block:
             if content.startswith("#"):
                 found = _SENT_ID.match(content)
@@ -302,6 +282,12 @@ def _indexed(
                     f"(data.format {format})"
                 )
             if _WORD.fullmatch(fields[0]):
+                if int(fields[0]) != len(tokens) + 1:
+                    raise DataError(
+                        f"{path}:{line}: word {fields[0]} where word {len(tokens) + 1} was "
+                        "expected; is a blank line between sentences missing, or a word? "
+                        f"(data.format {format})"
+                    )
                 tokens.append(fields[1])
                 tags.append(fields[tag])
             elif _RANGE.fullmatch(fields[0]):
@@ -324,7 +310,7 @@ def _indexed(
 
 
 def _parquet(path: Path) -> Table:
-    if not _bytes(path).startswith(b"PAR1"):
+    if not text_files.read_bytes(path).startswith(b"PAR1"):
         raise DataError(f"{path}: no Parquet file (it does not begin with PAR1); set data.format")
     from datasets import Dataset
     from datasets.exceptions import DatasetGenerationError

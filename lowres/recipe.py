@@ -11,7 +11,15 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from lowres import registry
 from lowres.languages import canonical
@@ -22,6 +30,35 @@ SPLITS = ("train", "dev", "test")
 def _listed(value: Any) -> Any:
     """One value is read as a list of one."""
     return [value] if isinstance(value, str) else value
+
+
+def _auto_or_listed(value: Any) -> Any:
+    return value if value == "auto" else _listed(value)
+
+
+def _no_bool(value: Any) -> Any:
+    """YAML reads `yes` and `on` as true, which Python takes for 1."""
+    if isinstance(value, bool):
+        raise ValueError(f"expected a number, not {str(value).lower()}")
+    return value
+
+
+def _distinct(value: Any) -> Any:
+    """A list without repetitions."""
+    twice = () if value == "auto" else sorted({v for v in value if value.count(v) > 1})
+    if twice:
+        raise ValueError(f"names {', '.join(twice)} twice")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_bool)]
+Number = Annotated[float, BeforeValidator(_no_bool)]
+Names = Annotated[
+    Literal["auto"] | tuple[str, ...],
+    BeforeValidator(_auto_or_listed),
+    AfterValidator(_distinct),
+]
+"""`auto`, or names: one, or a list."""
 
 
 def _language(value: Any) -> Any:
@@ -35,7 +72,9 @@ LanguageList = Annotated[tuple[Language, ...], BeforeValidator(_listed)]
 class Section(BaseModel):
     """Common to all sections: unknown keys are refused, values never change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class Base(Section):
@@ -49,6 +88,13 @@ class Base(Section):
     """8bit: LLM.int8 by bitsandbytes; 4bit: NF4; none: float32 (bf16 autocast where it pays)."""
     allow_pickle: bool = False
     """Load `pytorch_model.bin` when no safetensors exist. Pickled files can run code."""
+
+    @field_validator("name")
+    @classmethod
+    def _filled(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("is empty; give a name of `lowres ls bases`, a Hub id, or a folder")
+        return value
 
 
 class Languages(Section):
@@ -146,49 +192,58 @@ class Data(DataSource):
 class Lora(Section):
     """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685) through peft."""
 
-    rank: int = Field(16, ge=1, le=1024)
-    alpha: float = Field(32, gt=0)
+    rank: Whole = Field(16, ge=1, le=1024)
+    alpha: Number = Field(32, gt=0, le=1e6)
     """Scale: updates are multiplied by alpha / rank (rsLoRA: alpha / sqrt(rank))."""
-    dropout: float = Field(0.05, ge=0, lt=1)
-    targets: Literal["auto"] | tuple[str, ...] = "auto"
+    dropout: Number = Field(0.05, ge=0, lt=1)
+    targets: Names = "auto"
     """Linear modules to adapt, by suffix; auto: every linear layer of the encoder blocks."""
     rslora: bool = False
     """Rank-stabilised scaling (Kalajdzievski 2023, arXiv:2312.03732)."""
     dora: bool = False
     """Weight-decomposed LoRA (Liu et al. 2024, arXiv:2402.09353)."""
 
+    @field_validator("targets")
+    @classmethod
+    def _some(cls, value: Any) -> Any:
+        if not value:
+            raise ValueError("is empty; name modules such as query, value, or write auto")
+        return value
+
 
 class Train(Section):
     """Optimisation; AdamW with linear warm-up and decay."""
 
-    epochs: float = Field(10, gt=0)
-    steps: int | None = Field(None, ge=1)
+    epochs: Number = Field(10, gt=0, le=10_000)
+    steps: Whole | None = Field(None, ge=1, le=10**9)
     """Optimiser steps; overrides epochs."""
-    learning_rate: float = Field(3e-4, gt=0)
+    learning_rate: Number = Field(3e-4, gt=0)
     """Peak rate of the LoRA weights."""
-    head_learning_rate: float = Field(3e-3, gt=0)
+    head_learning_rate: Number = Field(3e-3, gt=0)
     """Peak rate of the task head: freshly initialised, it wants about ten times the rate."""
-    batch: int = Field(16, ge=1)
+    batch: Whole = Field(16, ge=1, le=65_536)
     """Effective batch: sentences (windows) an optimiser step, over all processes."""
-    micro_batch: int | None = Field(None, ge=1)
+    micro_batch: Whole | None = Field(None, ge=1)
     """Windows a forward pass; the rest is accumulated. Must divide batch."""
-    max_tokens: int = Field(128, ge=8)
+    max_tokens: Whole = Field(128, ge=8)
     """Sub-word tokens a window; longer texts become several windows, nothing is cut."""
-    warmup: float = Field(0.1, ge=0, lt=1)
+    warmup: Number = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the rate rises from 0."""
-    weight_decay: float = Field(0.01, ge=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    weight_decay: Number = Field(0.01, ge=0, le=10)
+    label_smoothing: Number = Field(0.0, ge=0, lt=1)
     checkpoint: Literal["best", "average"] = "best"
     """What is kept: the weights after the epoch with the best source-dev score, or the mean of
     the weights after every epoch but the first (Schmidt et al. 2023, arXiv:2305.16834)."""
-    patience: int | None = Field(None, ge=1)
+    patience: Whole | None = Field(None, ge=1)
     """Stop after this many epochs without a better source-dev score; null: never."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """auto: bf16 where the hardware has it (compute capability 8.0, AVX512-BF16), fp16 on older
     GPUs, else fp32."""
     gradient_checkpointing: bool = False
     report_to: Annotated[
-        tuple[Literal["tensorboard", "wandb", "trackio"], ...], BeforeValidator(_listed)
+        tuple[Literal["tensorboard", "wandb", "trackio"], ...],
+        BeforeValidator(_listed),
+        AfterValidator(_distinct),
     ] = ()
 
     @model_validator(mode="after")
@@ -203,18 +258,20 @@ class Train(Section):
 class Evaluate(Section):
     """What is measured beside the adapter."""
 
-    baselines: Literal["auto"] | tuple[str, ...] = "auto"
+    baselines: Names = "auto"
     """auto: all that fit the task (majority, tfidf or lookup, probe, the yardstick)."""
-    metrics: Literal["auto"] | tuple[str, ...] = "auto"
+    metrics: Names = "auto"
     """auto: the task's own; the first one is what checkpoints are chosen by."""
-    bootstrap: int = Field(1000, ge=100)
+    bootstrap: Whole = Field(1000, ge=100, le=100_000)
     """Resamples of the test set for 95% intervals and paired tests."""
-    batch_tokens: int = Field(4096, ge=64)
+    batch_tokens: Whole = Field(4096, ge=64)
     """Tokens a forward pass, padding included; sentences are sorted by length first."""
 
     @field_validator("metrics")
     @classmethod
     def _known_metrics(cls, value: Any) -> Any:
+        if not value:
+            raise ValueError("is empty; name at least one, or write auto")
         return _known("metric", value, registry.names("metrics"))
 
     @field_validator("baselines")
@@ -242,7 +299,7 @@ def _task_type() -> Any:
 class Recipe(Section):
     """One study: what is asked, of which base, languages and data."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)
     """Names the run folder."""
     question: str = ""
     """What the study asks, in one sentence; stands at the top of the report."""
@@ -253,16 +310,37 @@ class Recipe(Section):
     lora: Lora = Lora()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
-    seeds: tuple[int, ...] = (1,)
+    seeds: tuple[Whole, ...] = (1,)
 
     @field_validator("seeds", mode="before")
     @classmethod
     def _seed_list(cls, value: Any) -> Any:
-        return [value] if isinstance(value, int) else value
+        return [value] if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("seeds")
     @classmethod
     def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if not value or len(set(value)) != len(value) or min(value) < 0 or max(value) >= 2**32:
-            raise ValueError("seeds must be one or more different whole numbers from 0 to 2^32 - 1")
+            raise ValueError(
+                "seeds must be one or more different whole numbers from 0 to 2^32 - 1, "
+                f"not {list(value)}"
+            )
         return value
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> Recipe:
+        """A plug-in that only other tasks name is theirs; one that no task names fits all."""
+        every = [registry.module("tasks", name).Options for name in registry.names("tasks")]
+        for key, what, asked in (
+            ("baselines", "lexical_baselines", self.evaluate.baselines),
+            ("metrics", "possible_metrics", self.evaluate.metrics),
+        ):
+            own = getattr(self.task, what)
+            others = {name for options in every for name in getattr(options, what)} - set(own)
+            for name in () if asked == "auto" else asked:
+                if name.removesuffix("_target") in others:
+                    raise ValueError(
+                        f"evaluate.{key}: {name} does not fit task {self.task.name} "
+                        f"({', '.join(own)} do)"
+                    )
+        return self

@@ -10,25 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
-from lowres import registry
+from lowres import recipe_faults, registry
 from lowres.errors import LowresError, RecipeError, nearest
 from lowres.recipe import Recipe
-
-Location = tuple[str | int, ...]
-Lines = dict[Location, int]
-EXPECTED = {
-    "int_": "a whole number",
-    "float_": "a number",
-    "bool_": "true or false",
-    "string_type": "text",
-    "tuple_type": "a list, such as [a, b]",
-    "model_type": "a section with keys of its own",
-    "dict_type": "a section with keys of its own",
-}
-"""Start of pydantic's error type -> what belongs there, in the words of a recipe."""
+from lowres.recipe_faults import Lines, Location, dotted
 
 
 def shipped() -> dict[str, Path]:
@@ -45,11 +32,13 @@ def find(name_or_path: str) -> Path:
         return path
     if name_or_path in known:
         return known[name_or_path]
+    if path.is_dir():
+        raise RecipeError([f"{name_or_path}: is a folder; give the recipe's .yaml file"])
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         raise RecipeError([f"{name_or_path}: no such recipe file (looked in {Path.cwd()})"])
     raise RecipeError(
         [
-            f"no recipe named {name_or_path!r}{nearest(name_or_path, list(known))} "
+            f"no recipe named {name_or_path!r}{nearest(name_or_path, list(known), likeness=0.6)} "
             f"(shipped: {', '.join(known)}; or give a path to a .yaml file)"
         ]
     )
@@ -108,9 +97,19 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines]:
         raise RecipeError([f"{path}: cannot be read: {error.strerror}"]) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark is not None else 1
-        problem = getattr(error, "problem", None) or "not YAML"
+        line = mark.line + 1 if mark is not None else text.count("\n", 0, _position(error)) + 1
+        problem = getattr(error, "problem", None) or getattr(error, "reason", "not readable")
         raise RecipeError([f"{path}:{line}: not YAML: {problem}"]) from error
+    except ValueError as error:  # a date such as 2024-13-01
+        line = _unreadable(node) if node is not None else 0
+        raise RecipeError([f"{path}:{line}: {error}; is it text? wrap it in quotes"]) from error
+    if tree is None:
+        raise RecipeError(
+            [
+                f"{path}:1: the file is empty; `lowres new {path.stem}-new.yaml` asks "
+                "a few questions and writes a recipe"
+            ]
+        )
     if not isinstance(tree, dict):
         raise RecipeError([f"{path}:1: a recipe is a mapping of sections such as 'base:'"])
     lines: Lines = {}
@@ -118,6 +117,24 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines]:
     if faults:
         raise RecipeError(faults)
     return tree, lines
+
+
+def _position(error: yaml.YAMLError) -> int:
+    """Where in the text a character stands that YAML forbids."""
+    at = getattr(error, "position", 0)
+    return at if isinstance(at, int) else 0
+
+
+def _unreadable(node: yaml.Node) -> int:
+    """The line of the first value that YAML takes for a date or a number that there is not."""
+    if isinstance(node, yaml.ScalarNode):
+        try:
+            yaml.safe_load(node.value)
+        except ValueError:
+            return node.start_mark.line + 1
+        return 0
+    parts = node.value if isinstance(node, yaml.SequenceNode) else sum(node.value, ())
+    return next((line for part in parts if (line := _unreadable(part))), 0)
 
 
 def _walk(
@@ -188,103 +205,6 @@ def _check(tree: dict[str, Any], lines: Lines, origin: dict[Location, str], name
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        faults = [_fault(e, lines, origin, name) for e in error.errors()]
-        raise RecipeError(list(dict.fromkeys(faults))) from None
+        raise RecipeError(recipe_faults.faults(error, lines, origin, name)) from None
     except LowresError as error:
         raise RecipeError([f"{name}: {error}"]) from error
-
-
-def _fault(error: ErrorDetails, lines: Lines, origin: dict[Location, str], name: str) -> str:
-    # pydantic puts the tag of a union, or "[key]", into the location: neither stands in the file
-    raw = error["loc"]
-    at = tuple(
-        part
-        for index, part in enumerate(raw)
-        if not (
-            part == "[key]"
-            or (
-                index == 1 and raw[0] == "task" and len(raw) > 1 and part in registry.names("tasks")
-            )
-        )
-    )
-    return f"{_place(at, lines, origin, name)}: {_explain(error, at)}"
-
-
-def _place(at: Location, lines: Lines, origin: dict[Location, str], name: str) -> str:
-    """The override that made what is at fault, else file:line of it or of what holds it."""
-    for made, override in reversed(origin.items()):
-        # above: the override replaced all of it; below: a check of the whole section failed
-        if made == at[: len(made)] or (at and at == made[: len(at)]):
-            return f"override {override!r}"
-    if not lines:
-        return name
-    known = [at[:end] for end in range(len(at), 0, -1) if at[:end] in lines]
-    return f"{name}:{lines[known[0]] if known else 1}"
-
-
-def _explain(error: ErrorDetails, at: Location) -> str:
-    kind, key = error["type"], dotted(at)
-    if kind == "extra_forbidden":
-        keys = _keys_of(at[:-1])
-        return f"unknown key {key}{nearest(str(at[-1]), keys)} (known: {', '.join(keys)})"
-    if kind == "missing":
-        return f"{key} is missing; add it{_about(at)}"
-    if kind == "value_error":
-        text = str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
-        return text if key and text.startswith(key) else f"{key}: {text}" if key else text
-    if kind == "union_tag_invalid":
-        tag = str(error["ctx"]["tag"])
-        tasks = registry.names("tasks")
-        return f"unknown task {tag!r}{nearest(tag, tasks)} (known: {', '.join(tasks)})"
-    if kind == "union_tag_not_found":
-        return f"task.name is missing (one of {', '.join(registry.names('tasks'))})"
-    message = error["msg"][0].lower() + error["msg"][1:]
-    for start, expected in EXPECTED.items():
-        if kind.startswith(start):
-            message = f"expected {expected}"
-    if kind == "string_type" and isinstance(error["input"], bool):
-        message = "expected text in quotes (YAML reads yes, no, on and off as true and false)"
-    return f"{key}: {message}, not {error['input']!r}"
-
-
-def _about(at: Location) -> str:
-    """What a key is for, from its documentation in `recipe.py`."""
-    model: Any = Recipe
-    for part in at[:-1]:
-        model = _model_in(model.model_fields[part].annotation)
-    field = model.model_fields[at[-1]]
-    section = _model_in(field.annotation)
-    text = field.description or (section.__doc__ if section else None) or ""
-    return f": {text.split('. ')[0].strip().rstrip('.')}" if text else ""
-
-
-def _keys_of(at: Location) -> list[str]:
-    """Keys that are known in the section at this place."""
-    model: Any = Recipe
-    for part in at:
-        field = model.model_fields.get(part)
-        model = _model_in(field.annotation) if field is not None else None
-        if model is None:
-            return sorted(
-                {
-                    k
-                    for n in registry.names("tasks")
-                    for k in registry.module("tasks", n).Options.model_fields
-                }
-            )
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    for option in (annotation, *getattr(annotation, "__args__", ())):
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            return option
-    return None
-
-
-def dotted(at: Location) -> str:
-    """`("languages", "targets", 0)` as `languages.targets[0]`."""
-    text = ""
-    for part in at:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text

@@ -67,7 +67,7 @@ def write(path: Path, answers: Answers) -> None:
     if path.suffix not in (".yaml", ".yml"):
         raise LowresError(f"{path}: a recipe's name ends in .yaml")
     if not path.parent.is_dir():
-        raise LowresError(f"{path.parent}: no such folder")
+        raise LowresError(f"{path.parent}: no such folder; make it first: mkdir -p {path.parent}")
     tasks = registry.names("tasks")
     if answers.task not in tasks:
         raise LowresError(

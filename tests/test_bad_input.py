@@ -163,6 +163,11 @@ def no_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
 
+def cut_weights(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
 def pickled(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
@@ -297,3 +302,24 @@ def test_predict(study: Path, tiny_base: Path) -> None:
         assert result.exit_code == 2, result.output
         assert says in result.stderr
         assert len(result.stderr.splitlines()) == 1
+
+
+def test_weights_that_are_cut_off(study: Path, tiny_base: Path) -> None:
+    """Seen only when they are loaded, after the line of news that names the run."""
+    shutil.copytree(tiny_base, study / "base")
+    cut_weights(study / "base")
+    refused(["study.yaml", f"base.name={study / 'base'}"], ["weights in", "again"], study, news=1)
+
+
+def test_a_folder_where_a_file_should_be(study: Path) -> None:
+    (study / "swh_Latn" / "test.tsv").unlink()
+    (study / "swh_Latn" / "test.tsv").mkdir()
+    refused(["study.yaml"], ["swh_Latn/test.tsv is a folder, expected a file"], study)
+
+
+def test_spans_where_no_tag_begins_one(study: Path) -> None:
+    for file in study.glob("*/*.tsv"):
+        file.with_suffix(".txt").write_text("a NOUN\nb VERB\n\nc NOUN\n", encoding="utf-8")
+    words = ["study.yaml", "task.name=tagging", "data.files={lang}/{split}.txt"]
+    says = ["evaluate.metrics: span_f1 cannot score", "no label begins with B-"]
+    refused([*words, "evaluate.metrics=span_f1"], says, study)

@@ -180,8 +180,8 @@ def _tokenizer_class(name):
 
 BREAKS = {
     "no config": (lambda f: (f / "config.json").unlink(), "no config.json"),
-    "bad config": (lambda f: (f / "config.json").write_text("{"), "config.json: not JSON"),
-    "list config": (lambda f: (f / "config.json").write_text("[]"), "expected a JSON object"),
+    "bad config": (lambda f: (f / "config.json").write_text("{"), "config.json is not JSON"),
+    "list config": (lambda f: (f / "config.json").write_text("[]"), "config.json is no JSON object"),
     "adapter": (
         lambda f: (f / "config.json").rename(f / "adapter_config.json"),
         "an adapter, not a base",

@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from lowres import __version__, recipe_loading
+from lowres import __version__, cli, recipe_loading
 from lowres.cli import app
 from lowres.errors import Interrupted, RunError
 
@@ -199,7 +199,29 @@ class TestFailures:
         (["run", "quickstart", "data.hub=xnli"], "namespace/name"),
         (["run", "quickstart", "train.batch=10", "train.micro_batch=3"], "does not divide"),
         (["run", "quickstart", "seeds=[1,1]"], "seeds"),
+        (["run", "quickstart", "seeds=true"], "seeds"),
+        (["run", "quickstart", "lora.rank=true"], "expected a number, not true"),
+        (["run", "quickstart", "lora.rank=1e3"], "write 1000"),
+        (["run", "quickstart", "lora.targets=[]"], "lora.targets: is empty"),
+        (["run", "quickstart", "lora.targets=3"], "expected auto or a list"),
+        (["run", "quickstart", "train.epochs=.inf"], "expected a finite number"),
+        (["run", "quickstart", "train.epochs=1e308"], "less than or equal to 10000"),
+        (["run", "quickstart", "base.name=''"], "base.name: is empty"),
+        (["run", "quickstart", "task=tagging"], "write `task: {name:"),
+        (["run", "quickstart", "data.files={train: 3}"], "data.files.train: expected text"),
+        (["run", "quickstart", "data.labels={1: a}"], "expected text"),
+        (["run", "quickstart", f"name={'a' * 101}"], "at most 100 characters"),
         (["run", "quickstart", "evaluate.metrics=[macro_f2]"], "macro_f1"),
+        (["run", "quickstart", "evaluate.metrics=f1"], "unknown metric 'f1'"),
+        (["run", "quickstart", "evaluate.metrics=[]"], "evaluate.metrics: is empty"),
+        (["run", "quickstart", "evaluate.metrics=[accuracy,accuracy]"], "accuracy twice"),
+        (["run", "quickstart", "evaluate.metrics=[span_f1]"], "does not fit task classification"),
+        (["run", "quickstart", "evaluate.baselines=[lookup_target]"], "lookup_target does not fit"),
+        (["validate", "."], "is a folder"),
+        (["validate", "quickstart", "base.name=./nowhere"], "no such folder; give the folder"),
+        (["validate", "quickstart", f"base.name={__file__}"], "is a file, not a folder"),
+        (["validate", "quickstart", "data.files=lowres:nothere/{lang}/{split}.tsv"], "inside the"),
+        (["show", "quickstart", "--out", __file__], "a file stands"),
         (["validate"], "needs a recipe"),
         (["ls", "recipe"], "recipes"),
         (
@@ -218,6 +240,38 @@ def test_bad_input_is_one_line_and_exit_2(
     assert expected in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("run quickstart --seeds=3", "No such option: --seeds; keys of a recipe"),
+        ("ls --jsno", "--json"),
+        ("rnu", "No such command 'rnu'"),
+    ],
+)
+def test_a_misspelt_option_is_one_line_too(
+    words: str, expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["lowres", *words.split()])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    shown = capsys.readouterr()
+    assert left.value.code == 2
+    assert shown.out == ""
+    assert expected in shown.err
+    assert len(shown.err.splitlines()) == 1
+
+
+def test_main_gives_the_exit_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, status in [(["--version"], 0), (["validate", "nosuch"], 2)]:
+        monkeypatch.setattr(sys, "argv", ["lowres", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert left.value.code == status
+    assert capsys.readouterr().out == f"lowres {__version__}\n"
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

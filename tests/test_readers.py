@@ -102,13 +102,22 @@ def test_no_row_is_lost_where_a_line_is_a_row(texts: list[str]) -> None:
         ("x.tsv", b"\xef\xbb\xbf\n", "auto", "x.tsv: the file is empty"),
         ("x.tsv", b"label\ttext\na\tb\na\tcaf\xe9\n", "auto", ":3: not UTF-8 at byte offset 20"),
         ("x.tsv", "label\ttext\n".encode("utf-16"), "auto", "is UTF-16"),
+        ("x.tsv", "text\tlabel\na\0b\tc\n", "auto", "x.tsv:2: holds a NUL byte"),
+        ("x.tsv", "text\tlabel\na\tb\n".encode("utf-16-le"), "auto", "without its mark"),
+        ("x.tsv", "text\tlabel\ra\tb\r", "auto", "bare carriage return"),
+        ("x.tsv", "a\ta\nb\tc\n", "auto", "x.tsv:1: the header names 'a' twice; rename"),
         ("x.jsonl", '{"a": 1}\n{"a": \n', "auto", "x.jsonl:2: no JSON"),
+        ("x.jsonl", '{"a": "\\ud800"}\n', "auto", "x.jsonl:1: no JSON .half a surrogate"),
+        ("x.jsonl", f'{{"a": 1}}\n{{"a": {"1" * 6000}}}\n', "auto", "x.jsonl:2: no JSON .Exceeds"),
+        ("x.jsonl", "[" * 200_000, "auto", "x.jsonl:1: no JSON .maximum recursion"),
         ("x.jsonl", "\n[1]\n", "auto", "x.jsonl:2: expected one JSON object a line, found a list"),
         ("x.txt", "a O\nb\n", "auto", "x.txt:2: 1 fields, expected 2"),
         ("x.txt", "a O\nb c O\n", "auto", "x.txt:2: 3 fields, expected 2"),
         ("x.txt", "word\n", "auto", "x.txt:1: 1 fields, expected 2"),
         ("x.txt", "a O\n O\n", "auto", "x.txt:2: 2 fields, expected 2"),
         ("x.conllu", "1\ta\t_\tX\n", "auto", "x.conllu:1: 4 tab-separated fields, expected 10"),
+        ("x.iob2", "1\ta\tO\t-\t-\n1\tb\tO\t-\t-\n", "auto", "x.iob2:2: word 1 where word 2"),
+        ("x.iob2", "2\ta\tO\t-\t-\n", "auto", "x.iob2:1: word 2 where word 1 was expected"),
         ("x.iob2", "# c\nx\ta\tO\t-\t-\n", "auto", "x.iob2:2: 'x' is no word index"),
         ("x.parquet", "nothing", "auto", "x.parquet: no Parquet file"),
         ("x.parquet", "PAR1 and then nothing", "auto", "x.parquet: broken Parquet file"),
@@ -221,3 +230,14 @@ def test_parquet_gives_class_names(tmp_path: Path) -> None:
     assert table.columns == ("text", "label", "tags", "n")
     assert table.rows == [("a", "pos", ["neg", "pos"], "3"), (None, None, None, "4")]
     assert table.where(1) == f"{path} row 2"
+
+
+def test_a_field_longer_than_csv_takes_by_itself(tmp_path: Path) -> None:
+    article = "word " * 40_000
+    table = readers.read(written(tmp_path, "x.csv", f'text,label\n"{article}",a\n'), "auto", "csv")
+    assert table.rows == [(article, "a")]
+
+
+def test_escaped_signs_in_json(tmp_path: Path) -> None:
+    table = readers.read(written(tmp_path, "x.jsonl", '{"a": "\\ud83d\\ude00"}\n'), "auto", "auto")
+    assert table.rows == [("😀",)]

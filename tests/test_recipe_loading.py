@@ -5,7 +5,8 @@ import yaml
 
 from lowres import recipe_loading
 from lowres.errors import RecipeError
-from lowres.recipe_loading import dotted, dump, find, load, shipped
+from lowres.recipe_faults import dotted
+from lowres.recipe_loading import dump, find, load, shipped
 
 RECIPE = """\
 name: study
@@ -138,7 +139,9 @@ def test_a_fault_of_an_override_names_the_override(study, override, says):
         ("name: study\nbase:\n\tname: x\n", ["3: not YAML: "]),
         ("a: &a [*a]\n", ["1: a[0] refers to itself"]),
         ("- just\n- a list\n", ["1: a recipe is a mapping"]),
-        ("", ["1: a recipe is a mapping"]),
+        ("", ["1: the file is empty; `lowres new"]),
+        ("name: study\nbase: 2024-13-01\n", ["2: month must be in 1..12; is it text?"]),
+        ("name: study\nbase: a\0b\n", ["2: not YAML: special characters"]),
         ("!!python/object:os.system {}\n", ["1: not YAML: "]),
         (b"name: caf\xe9\n", [" not UTF-8 text (byte 9)"]),
     ],
@@ -151,7 +154,7 @@ def test_a_fault_of_the_file_names_its_line(study, text, expected):
 
 
 def test_a_folder_is_no_recipe(tmp_path):
-    with pytest.raises(RecipeError, match="no such recipe file"):
+    with pytest.raises(RecipeError, match="is a folder; give the recipe's .yaml"):
         load(str(tmp_path))
 
 

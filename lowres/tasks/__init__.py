@@ -45,10 +45,16 @@ class TaskOptions(BaseModel):
     """Which transformers Auto class holds the head."""
     lexical_baselines: ClassVar[tuple[str, ...]]
     """Names in `lowres/baselines`, in the order of the table."""
+    possible_metrics: ClassVar[tuple[str, ...]]
+    """Names in `lowres/metrics` that can score an answer of this task."""
 
     def metrics(self, labels: Sequence[str]) -> tuple[str, ...]:
         """Names in `lowres/metrics`; the first chooses checkpoints and heads the table."""
         raise NotImplementedError
+
+    def misfit(self, metric: str, labels: Sequence[str]) -> str | None:
+        """Why a metric cannot score these labels; None where it can."""
+        return None
 
     def encode(
         self,

@@ -24,6 +24,7 @@ class Options(TaskOptions):
         "SequenceClassification"
     )
     lexical_baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf")
+    possible_metrics: ClassVar[tuple[str, ...]] = ("macro_f1", "accuracy")
 
     def metrics(self, labels: Sequence[str]) -> tuple[str, ...]:
         """Macro-F1 first: classes are unbalanced here, and accuracy hides the rare ones."""

@@ -26,6 +26,7 @@ class Options(TaskOptions):
         "SequenceClassification"
     )
     lexical_baselines: ClassVar[tuple[str, ...]] = ("majority", "tfidf")
+    possible_metrics: ClassVar[tuple[str, ...]] = ("macro_f1", "accuracy")
 
     def metrics(self, labels: Sequence[str]) -> tuple[str, ...]:
         """Accuracy first: NLI sets are balanced by design and published in accuracy."""

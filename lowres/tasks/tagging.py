@@ -43,11 +43,17 @@ class Options(TaskOptions):
         "TokenClassification"
     )
     lexical_baselines: ClassVar[tuple[str, ...]] = ("majority", "lookup")
+    possible_metrics: ClassVar[tuple[str, ...]] = ("span_f1", "accuracy", "macro_f1")
 
     def metrics(self, labels: Sequence[str]) -> tuple[str, ...]:
         """Span F1 for BIO tags, else accuracy. Accuracy says little about entities: O wins."""
         begins = {label[2:] for label in labels if label.startswith("B-")}
         return ("span_f1",) if "O" in labels and begins else ("accuracy", "macro_f1")
+
+    def misfit(self, metric: str, labels: Sequence[str]) -> str | None:
+        """Span F1 needs BIO tags."""
+        spans = any(label.startswith("B-") for label in labels)
+        return None if spans or metric != "span_f1" else "no label begins with B-"
 
     def encode(
         self,

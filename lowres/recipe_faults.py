@@ -1,0 +1,198 @@
+"""What pydantic found wrong with a recipe, in the words of the person who wrote it.
+
+Every fault says where it stands (`file:line`, or the override that made it), what was found, what
+was expected and what to do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from lowres import registry
+from lowres.errors import nearest
+from lowres.recipe import Recipe
+
+Location = tuple[str | int, ...]
+"""Where a key stands: `("languages", "targets", 0)`."""
+Lines = dict[Location, int]
+EXPECTED = {
+    "int_": "a whole number",
+    "float_": "a number",
+    "bool_": "true or false",
+    "string_type": "text in quotes",
+    "tuple_type": "a list, such as [a, b]",
+    "model_type": "a section with keys of its own",
+    "dict_type": "a section with keys of its own",
+    "finite_number": "a finite number",
+    "invalid_key": "text as a key: put it in quotes",
+}
+"""Start of pydantic's error type -> what belongs there, in the words of a recipe."""
+CHOICES = {
+    ("lora", "targets"): "auto or a list of module names",
+    ("evaluate", "metrics"): "auto or a list of names",
+    ("evaluate", "baselines"): "auto or a list of names",
+    ("data", "files"): "a path, or train, dev and test with a path each",
+    ("data", "source", "files"): "a path, or train, dev and test with a path each",
+}
+"""Keys that take one of two kinds of value: pydantic complains once for each kind."""
+
+
+def faults(
+    error: ValidationError, lines: Lines, origin: dict[Location, str], name: str
+) -> list[str]:
+    """One line a fault.
+
+    Args:
+        error: what pydantic raised.
+        lines: the line of every key and item of the file.
+        origin: the override that made a key, in the order of the command line.
+        name: the file's name.
+    """
+    found = [_fault(each, lines, origin, name) for each in _merged(error.errors())]
+    return list(dict.fromkeys(found))
+
+
+def _merged(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """One complaint a value: of a key with two kinds of value only what goes deepest is kept."""
+    kept: list[ErrorDetails] = []
+    for error in errors:
+        at = error["loc"]
+        key = next((key for key in CHOICES if at[: len(key)] == key and len(at) > len(key)), None)
+        if key is None:
+            kept.append(error)
+            continue
+        deep = at[len(key) + 1 :]
+        kind = error["type"] if deep else "choice"
+        merged = {**error, "loc": (*key, *deep), "type": kind}
+        if kept and kept[-1]["loc"][: len(key)] == key and not (deep and kept[-1]["loc"] == key):
+            continue
+        if kept and kept[-1]["loc"] == key:
+            kept.pop()
+        kept.append(merged)  # type: ignore[arg-type]
+    return kept
+
+
+def _fault(error: ErrorDetails, lines: Lines, origin: dict[Location, str], name: str) -> str:
+    # pydantic puts the tag of a union, or "[key]", into the location: neither stands in the file
+    raw = error["loc"]
+    at = tuple(
+        part
+        for index, part in enumerate(raw)
+        if not (
+            part == "[key]"
+            or (
+                index == 1 and raw[0] == "task" and len(raw) > 1 and part in registry.names("tasks")
+            )
+        )
+    )
+    said = _explain(error, at)
+    # a check of a whole section names the key that it is about
+    named = re.match(r"[a-z_]+(?:\.[a-z_]+)*", said)
+    about = tuple(named[0].split(".")) if named else ()
+    where = about if about[: len(at)] == at else at
+    return f"{_place(where, lines, origin, name)}: {said}"
+
+
+def _place(at: Location, lines: Lines, origin: dict[Location, str], name: str) -> str:
+    """The override that made what is at fault, else file:line of it or of what holds it."""
+    for made, override in reversed(origin.items()):
+        # above: the override replaced all of it; below: a check of the whole section failed
+        if made == at[: len(made)] or (at and at == made[: len(at)]):
+            return f"override {override!r}"
+    if not lines:
+        return name
+    known = [at[:end] for end in range(len(at), 0, -1) if at[:end] in lines]
+    return f"{name}:{lines[known[0]] if known else 1}"
+
+
+def _explain(error: ErrorDetails, at: Location) -> str:
+    kind, key = error["type"], dotted(at)
+    if kind == "extra_forbidden":
+        keys = _keys_of(at[:-1])
+        return f"unknown key {key}{nearest(str(at[-1]), keys)} (known: {', '.join(keys)})"
+    if kind == "missing":
+        return f"{key} is missing; add it{_about(at)}"
+    if kind == "value_error":
+        text = str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
+        return text if key and text.startswith(key) else f"{key}: {text}" if key else text
+    if kind == "union_tag_invalid":
+        tag = str(error["ctx"]["tag"])
+        tasks = registry.names("tasks")
+        return f"unknown task {tag!r}{nearest(tag, tasks)} (known: {', '.join(tasks)})"
+    if kind == "union_tag_not_found" or (kind == "model_attributes_type" and key == "task"):
+        tasks = registry.names("tasks")
+        given = "" if isinstance(error["input"], dict) else f", not {error['input']!r}"
+        return (
+            f"task.name is missing: write `task: {{name: {tasks[0]}}}` "
+            f"(one of {', '.join(tasks)}){given}"
+        )
+    if kind == "choice":
+        return f"{key}: expected {CHOICES[at]}, not {error['input']!r}"  # type: ignore[index]
+    message = error["msg"][0].lower() + error["msg"][1:]
+    for start, expected in EXPECTED.items():
+        if kind.startswith(start):
+            message = f"expected {expected}"
+    if kind == "int_parsing" and isinstance(error["input"], str):
+        message += _as_whole(error["input"])
+    if kind == "string_type" and isinstance(error["input"], bool):
+        message = "expected text in quotes (YAML reads yes, no, on and off as true and false)"
+    return f"{key}: {message}, not {error['input']!r}"
+
+
+def _as_whole(text: str) -> str:
+    """`1e3` is a number to people, but not a whole one to YAML."""
+    try:
+        value = float(text)
+    except ValueError:
+        return ""
+    return f" (write {int(value)})" if value.is_integer() else ""
+
+
+def _about(at: Location) -> str:
+    """What a key is for, from its documentation in `recipe.py`."""
+    if at == ("task",):
+        return f": {{name: {' or '.join(registry.names('tasks'))}}}"
+    model: Any = Recipe
+    for part in at[:-1]:
+        model = _model_in(model.model_fields[part].annotation)
+    field = model.model_fields[at[-1]]
+    section = _model_in(field.annotation)
+    text = field.description or (section.__doc__ if section else None) or ""
+    return f": {text.split('. ')[0].strip().rstrip('.')}" if text else ""
+
+
+def _keys_of(at: Location) -> list[str]:
+    """Keys that are known in the section at this place."""
+    model: Any = Recipe
+    for part in at:
+        field = model.model_fields.get(part)
+        model = _model_in(field.annotation) if field is not None else None
+        if model is None:
+            return sorted(
+                {
+                    k
+                    for n in registry.names("tasks")
+                    for k in registry.module("tasks", n).Options.model_fields
+                }
+            )
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    for option in (annotation, *getattr(annotation, "__args__", ())):
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return option
+    return None
+
+
+def dotted(at: Location) -> str:
+    """`("languages", "targets", 0)` as `languages.targets[0]`."""
+    text = ""
+    for part in at:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
