@@ -7,6 +7,7 @@ import os
 import signal
 import warnings
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 import tiny_study
@@ -235,12 +236,13 @@ def test_variants_of_lora_train_over_8_bit(base, tmp_path, lora):
 
 
 def test_label_smoothing_raises_the_loss_that_is_reached(base, tmp_path):
-    def last(smoothing):
+    def reached(smoothing):
         recipe = study(base, "tagging", train={"label_smoothing": smoothing, "epochs": 2})
         outcome = tiny_study.train(recipe, tmp_path / str(smoothing))
-        return [value for *_, name, value in outcome.curves if name == "loss"][-1]
+        # over an epoch: the loss of one step of 8 sentences is mostly chance
+        return fmean([value for *_, name, value in outcome.curves if name == "loss"][-6:])
 
-    assert last(0.3) > last(0.0) + 0.2
+    assert reached(0.3) > reached(0.0) + 0.2
 
 
 def test_event_files_go_into_the_run_folder(base, tmp_path, monkeypatch):
