@@ -181,7 +181,7 @@ def _tokenizer_class(name):
 BREAKS = {
     "no config": (lambda f: (f / "config.json").unlink(), "no config.json"),
     "bad config": (lambda f: (f / "config.json").write_text("{"), "config.json is not JSON"),
-    "list config": (lambda f: (f / "config.json").write_text("[]"), "config.json is no JSON object"),
+    "list config": (lambda f: (f / "config.json").write_text("[]"), "is no JSON object"),
     "adapter": (
         lambda f: (f / "config.json").rename(f / "adapter_config.json"),
         "an adapter, not a base",

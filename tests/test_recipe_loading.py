@@ -154,7 +154,7 @@ def test_a_fault_of_the_file_names_its_line(study, text, expected):
 
 
 def test_a_folder_is_no_recipe(tmp_path):
-    with pytest.raises(RecipeError, match="is a folder; give the recipe's .yaml"):
+    with pytest.raises(RecipeError, match="is a folder; give the recipe's"):
         load(str(tmp_path))
 
 
