@@ -47,9 +47,9 @@ def linked(folder: Path) -> str:
     found = {file.name: file for file in DATA.glob("ud/*/*.conllu")}
     for split in ("train", "dev", "test"):
         name = f"en_ewt-ud-{split}.conllu"
-        (folder / name).symlink_to(found[name])
+        (folder / name).symlink_to(found[name].resolve())
     for stem in TARGETS.values():
-        (folder / f"{stem}-ud-test.conllu").symlink_to(found[f"{stem}-ud-dev.conllu"])
+        (folder / f"{stem}-ud-test.conllu").symlink_to(found[f"{stem}-ud-dev.conllu"].resolve())
     return str(folder / "{lang}-ud-{split}.conllu")
 
 
