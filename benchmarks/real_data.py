@@ -128,7 +128,7 @@ def summary(runs: list[dict[str, Any]]) -> list[str]:
         lexical = targets.get("tfidf") or targets.get("lookup")
         sd = f" ± {own['sd']:.3f}" if own and own["sd"] is not None else ""
         cells = [
-            r["recipe"]["name"], r["base"]["quantization"], kept(r),
+            r["recipe"]["name"] + departures(r), r["base"]["quantization"], kept(r),
             str(len(r["seeds"])), metric_of(r),
             shown(source.get("adapter")), shown(own) + sd, shown(targets.get("probe")),
             shown(lexical), shown(targets.get("majority")),
@@ -141,6 +141,20 @@ def summary(runs: list[dict[str, Any]]) -> list[str]:
 def kept(results: dict[str, Any]) -> str:
     """Which weights were kept: of the best epoch on source dev, or the mean of epochs."""
     return str(results["recipe"]["train"].get("checkpoint", "best"))
+
+
+def departures(results: dict[str, Any]) -> str:
+    """Training keys in which a run differs from the recipe as it is shipped now."""
+    from lowres.recipe_loading import load
+
+    shipped = load(results["recipe"]["name"]).model_dump(mode="json")["train"]
+    was = results["recipe"]["train"]
+    differing = [
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in was.items()
+        if key != "checkpoint" and key in shipped and shipped[key] != value
+    ]
+    return f" ({', '.join(differing)})" if differing else ""
 
 
 def by_seed(results: dict[str, Any]) -> list[str]:
@@ -217,7 +231,8 @@ def table() -> None:
     lines = [head.rstrip(), "", "<!-- measured -->", "", "## All runs", "", *summary(runs), ""]
     for r in runs:
         seeds = ", ".join(str(s["seed"]) for s in r["seeds"])
-        title = f"## {r['recipe']['name']}, {r['base']['quantization']}, {kept(r)}, seeds {seeds}"
+        study = r["recipe"]["name"] + departures(r)
+        title = f"## {study}, {r['base']['quantization']}, {kept(r)}, seeds {seeds}"
         versions = ", ".join(f"{k} {v}" for k, v in r["versions"].items())
         lines += [title, "", *detail(r), "", *by_seed(r)]
         lines += [f"{w}  " for w in r["warnings"]]
