@@ -1,0 +1,292 @@
+"""Which pieces a tokenizer lacks: learnt on text, chosen by what they save, written into its model.
+
+Pure functions on the state of a tokenizer (`tokenizer.json`, parsed) and lists of lines; files are
+`extension.py`'s.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from lowres import tokenizer_families
+from lowres.errors import DataError
+from lowres.tokenizer_families import State
+
+Lines = Sequence[str]
+GRID = (0, 125, 250, 500, 1000, 1500, 2000, 3000, 4000, 6000, 8000)
+"""Numbers of new pieces at which the fertility curve is measured, a language."""
+KNEE_SHARE = 0.03
+"""`auto` goes on while 1,000 more pieces a language still save this share of the old tokens."""
+CURVE_EVERY = 10
+"""Every tenth line is kept out of learning; the curve is measured on it."""
+WORD_AT_LEAST = 3
+STEM_AT_LEAST = 8
+LONGEST = 16
+CHARACTER_AT_LEAST = 2
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Tokens of the lines kept out of learning, after so many new pieces, over tokens before."""
+
+    pieces: int
+    tokens: float
+    unknown: float
+    """Unknown tokens over all tokens."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The pieces to add, best first, and how their number was found."""
+
+    pieces: tuple[str, ...]
+    curve: tuple[CurvePoint, ...]
+    offered: int
+    """Pieces that the text offers: candidates that save tokens and leave other languages alone."""
+    left_out: int
+    """Candidates that save tokens but would change the text of other languages."""
+
+
+def build(state: State) -> Tokenizer:
+    """The tokenizer of a state."""
+    return Tokenizer.from_str(json.dumps(state, ensure_ascii=False))
+
+
+def learn(
+    state: State,
+    texts: Mapping[str, Lines],
+    keep: Mapping[str, Lines],
+    pieces: int | Literal["auto"],
+    name: str,
+) -> Learned:
+    """Choose the pieces that shorten these texts most.
+
+    Candidates are learnt a language by the family's own trainer, whole words and their beginnings
+    beside them. One that fires in `keep`, or that the family finds too probable in other
+    languages, is left out. What a candidate saves is counted where it is used, in shares of its
+    language's tokens, so that a small text counts as much as a large one.
+
+    Args:
+        state: of the base's tokenizer.
+        texts: lines by language.
+        keep: lines of other languages, whose segmentation should stay.
+        pieces: how many in all, or `auto`: the knee of the fertility curve.
+        name: of the base, for errors.
+
+    Raises:
+        DataError: when the text offers fewer pieces than asked for, or none.
+        BaseModelError: when the tokenizer is of a family that cannot be extended.
+    """
+    family = tokenizer_families.of(state, name)
+    learning, measuring = _split(texts)
+    base = build(state)
+    most = max(GRID) if pieces == "auto" else max(GRID[-1], 2 * pieces)
+    candidates = _candidates(state, base, family, learning, most)
+    choice = _Choice(state, family, base, learning, candidates)
+    allowed, left_out = choice.allowed(keep)
+    wanted = len(texts) * GRID[-1] if pieces == "auto" else pieces
+    ranked = choice.ranked(choice.ranked(allowed, 3 * wanted), wanted)
+    if not ranked:
+        raise DataError(
+            f"--text: offers no piece that {name} lacks: its tokenizer cannot be made to shorten "
+            f"this text ({left_out} candidates would change other languages); leave "
+            "tokenizer.extend out"
+        )
+    if pieces != "auto" and len(ranked) < pieces:
+        raise DataError(
+            f"--pieces {pieces}: the text offers {len(ranked)} that save tokens and leave other "
+            f"languages alone ({left_out} would change them); ask for {len(ranked)} or fewer, "
+            "write auto, or give more text"
+        )
+    curve = choice.curve(ranked, measuring, len(texts))
+    number = _knee(curve, len(texts)) if pieces == "auto" else pieces
+    chosen = choice.ranked(ranked[: number + number // 2], number)
+    return Learned(tuple(chosen), tuple(curve), len(ranked), left_out)
+
+
+def _split(texts: Mapping[str, Lines]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    learning, measuring = {}, {}
+    for language, lines in texts.items():
+        every = CURVE_EVERY if len(lines) >= 10 * CURVE_EVERY else len(lines) + 1
+        measuring[language] = [line for i, line in enumerate(lines) if i % every == every - 1]
+        learning[language] = [line for i, line in enumerate(lines) if i % every != every - 1]
+        measuring[language] = measuring[language] or learning[language]
+    return learning, measuring
+
+
+def words_of(base: Tokenizer, lines: Lines) -> Counter[str]:
+    """Pre-tokenised words and how often each stands in the lines."""
+    words: Counter[str] = Counter()
+    for line in lines:
+        normal = base.normalizer.normalize_str(line) if base.normalizer else line
+        split = base.pre_tokenizer.pre_tokenize_str(normal) if base.pre_tokenizer else [(normal,)]
+        words.update(word for word, *_ in split)
+    return words
+
+
+def _candidates(
+    state: State, base: Tokenizer, family: object, learning: Mapping[str, Lines], size: int
+) -> list[str]:
+    """Distinct strings that are no pieces yet, in a fixed order."""
+    old = base.get_vocab(with_added_tokens=True)
+    found: dict[str, None] = {}
+    for lines in learning.values():
+        words = words_of(base, lines)
+        unknown = _unknown_characters(base, words)
+        learnt = family.candidates(words, size)  # type: ignore[attr-defined]
+        for piece in (*unknown, *learnt, *_words_and_stems(words)):
+            if piece not in old and not piece.isspace():
+                found.setdefault(piece)
+    return list(found)
+
+
+def _unknown_characters(base: Tokenizer, words: Mapping[str, int]) -> list[str]:
+    """Characters of the text that the tokenizer has no piece for, the frequent ones first."""
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            counts[character] += count
+    old = base.get_vocab(with_added_tokens=True)
+    return [c for c, n in counts.most_common() if c not in old and n >= CHARACTER_AT_LEAST]
+
+
+def _words_and_stems(words: Mapping[str, int]) -> list[str]:
+    """Frequent whole words, and frequent beginnings of at least four characters."""
+    stems: Counter[str] = Counter()
+    for word, count in words.items():
+        for end in range(4, min(len(word), LONGEST + 1)):
+            stems[word[:end]] += count
+    whole = [w for w, n in words.items() if n >= WORD_AT_LEAST and 1 < len(w) <= LONGEST]
+    return sorted({*whole, *(s for s, n in stems.items() if n >= STEM_AT_LEAST)})
+
+
+class _Choice:
+    """Candidates, ranked by what they save on the learning text."""
+
+    def __init__(
+        self,
+        state: State,
+        family: object,
+        base: Tokenizer,
+        learning: Mapping[str, Lines],
+        candidates: Sequence[str],
+    ) -> None:
+        self._state = state
+        self._family = family
+        self._learning = learning
+        self._first = tokenizer_families.next_id(state)
+        self._totals = {
+            language: max(1, sum(len(e) for e in _encoded(base, lines)))
+            for language, lines in learning.items()
+        }
+        unknown = family.unknown_id(state)  # type: ignore[attr-defined]
+        segments = family.segment(state, candidates)  # type: ignore[attr-defined]
+        self._old = dict(zip(candidates, segments, strict=True))
+        self._unknown = {piece for piece, ids in self._old.items() if unknown in ids}
+        self._saves = {
+            # an unknown piece stands for a whole word: what is won is its characters
+            piece: len(piece) if piece in self._unknown else len(ids) - 1
+            for piece, ids in self._old.items()
+        }
+
+    def allowed(self, keep: Mapping[str, Lines]) -> tuple[list[str], int]:
+        """Candidates that leave other languages alone, and how many that save do not."""
+        pieces = list(self._saves)
+        old = [self._old[piece] for piece in pieces]
+        safe = self._family.safe(self._state, pieces, old)  # type: ignore[attr-defined]
+        fires = self._used(pieces, {"": [line for lines in keep.values() for line in lines]})
+        fine = [
+            piece
+            for piece, is_safe in zip(pieces, safe, strict=True)
+            if (is_safe or piece in self._unknown) and not fires[piece]
+        ]
+        return fine, len(pieces) - len(fine)
+
+    def _with(self, pieces: Sequence[str]) -> Tokenizer:
+        old = [self._old[piece] for piece in pieces]
+        return build(self._family.insert(self._state, pieces, old))  # type: ignore[attr-defined]
+
+    def _used(self, pieces: Sequence[str], texts: Mapping[str, Lines]) -> dict[str, float]:
+        """How often each piece is used, in shares of each text's tokens before."""
+        tokenizer = self._with(pieces)
+        used = np.zeros(len(pieces))
+        for language, lines in texts.items():
+            total = self._totals.get(language, 1)
+            for ids in _encoded(tokenizer, lines):
+                new = ids[ids >= self._first] - self._first
+                np.add.at(used, new, 1 / total)
+        return dict(zip(pieces, used.tolist(), strict=True))
+
+    def ranked(self, pieces: Sequence[str], number: int) -> list[str]:
+        """The `number` pieces that save most where all of these compete; unused ones drop out.
+
+        Unknown characters come first: without them any word that holds one is lost whole.
+        """
+        used = self._used(pieces, self._learning)
+        characters = {p for p in self._unknown if len(p) == 1}
+        saved = {p: n * self._saves[p] for p, n in used.items()}
+        useful = [p for p, gain in saved.items() if gain > 0 or p in characters]
+        return sorted(useful, key=lambda p: (p not in characters, -saved[p], p))[:number]
+
+    def curve(
+        self, ranked: Sequence[str], measuring: Mapping[str, Lines], languages: int
+    ) -> list[CurvePoint]:
+        """Tokens after the first n pieces over tokens before, mean of the languages."""
+        numbers = sorted({min(n * languages, len(ranked)) for n in GRID})
+        before: dict[str, int] = {}
+        points = []
+        for number in numbers:
+            tokenizer = self._with(ranked[:number])
+            unknown_id = self._family.unknown_id(self._state)  # type: ignore[attr-defined]
+            shares, unknown, total = [], 0, 0
+            for language, lines in measuring.items():
+                ids = np.concatenate([*_encoded(tokenizer, lines), np.zeros(0, dtype=np.int64)])
+                before.setdefault(language, max(1, len(ids)))
+                shares.append(len(ids) / before[language])
+                unknown += int((ids == unknown_id).sum())
+                total += len(ids)
+            points.append(CurvePoint(number, float(np.mean(shares)), unknown / max(1, total)))
+        return points
+
+
+def _encoded(tokenizer: Tokenizer, lines: Lines) -> list[np.ndarray]:
+    found = tokenizer.encode_batch_fast(list(lines), add_special_tokens=False)
+    return [np.asarray(e.ids, dtype=np.int64) for e in found]
+
+
+def _knee(curve: Sequence[CurvePoint], languages: int) -> int:
+    """The last number of pieces that still paid: see `KNEE_SHARE`.
+
+    While words are unknown as a whole more pieces make more tokens; a step that takes away unknown
+    tokens always pays.
+    """
+    knee = curve[0].pieces
+    for before, after in zip(curve, curve[1:], strict=False):
+        thousands = (after.pieces - before.pieces) / 1000 / languages
+        pays = (before.tokens - after.tokens) / thousands >= KNEE_SHARE
+        if pays or before.unknown - after.unknown >= 0.001:
+            knee = after.pieces
+    return knee
+
+
+def changed_share(before: Tokenizer, after: Tokenizer, lines: Lines) -> float:
+    """Share of lines whose ids differ."""
+    if not lines:
+        return 0.0
+    old, new = _encoded(before, lines), _encoded(after, lines)
+    return sum(not np.array_equal(a, b) for a, b in zip(old, new, strict=True)) / len(lines)
+
+
+def round_trips(tokenizer: Tokenizer, lines: Lines) -> float:
+    """Share of lines that decode(encode(line)) gives back, spaces at the ends aside."""
+    ids = [e.ids for e in tokenizer.encode_batch_fast(list(lines), add_special_tokens=False)]
+    decoded = tokenizer.decode_batch(ids)
+    same = sum(a.strip() == b.strip() for a, b in zip(lines, decoded, strict=True))
+    return same / max(1, len(lines))
