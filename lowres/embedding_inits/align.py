@@ -1,0 +1,39 @@
+"""The rows of what a piece is translated by: word alignment of a parallel text."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lowres.embedding_inits import Pair, Start, Started, mean, mixed
+from lowres.embedding_inits._alignment import align
+
+NEEDS: tuple[str, ...] = ("pairs",)
+MOST_SOURCES = 8
+"""Aligned pieces that a row is mixed of."""
+LEAST_WEIGHT = 0.01
+"""Weaker alignments are chance."""
+
+
+def rows(start: Start) -> Started:
+    """The weighted mean of the aligned pieces' rows; `mean` for a piece that nothing aligns with."""
+    return started(start, [*start.pairs])
+
+
+def started(start: Start, pairs: list[Pair]) -> Started:
+    """As `rows`, from these pairs."""
+    fallback = mean.rows(start)
+    values, provenance = fallback.values.copy(), list(fallback.provenance)
+    found = align(pairs)
+    bounds = np.searchsorted(
+        found.target, np.arange(start.first_id, start.first_id + len(start.pieces) + 1)
+    )
+    special = np.array(sorted(start.special_ids), dtype=np.int64)
+    for index, (low, high) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        ids, weights = found.pivot[low:high], found.weight[low:high]
+        fit = (weights >= LEAST_WEIGHT) & ~np.isin(ids, special) & (ids < len(start.table))
+        ids, weights = ids[fit][:MOST_SOURCES], weights[fit][:MOST_SOURCES]
+        if len(ids):
+            values[index] = mixed(start.table, ids, weights)
+            made = " ".join(f"{i}:{w:.2f}" for i, w in zip(ids, weights, strict=True))
+            provenance[index] = f"align of {len(ids)}: {made}"
+    return Started(values, tuple(provenance))

@@ -1,0 +1,64 @@
+"""New embedding rows beside a frozen table.
+
+The table of the base is never copied, cast or resized: ids from `first_id` on are looked up in a
+small parameter of their own. peft's `trainable_token_indices` copies the whole table at each pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class ExtendedEmbedding(nn.Module):
+    """A frozen table [old, hidden] and new rows [new, hidden]; ids from `first_id` are new.
+
+    `base` may be quantised or in half precision: what comes out has its type.
+    """
+
+    def __init__(self, base: nn.Module, rows: torch.Tensor, first_id: int) -> None:
+        super().__init__()
+        self.base = base
+        self.first_id = first_id
+        self.rows = nn.Parameter(rows.detach().clone().to(torch.float32), requires_grad=False)
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """[...] ids to [..., hidden] vectors."""
+        new = input_ids >= self.first_id
+        # any old id will do where the row is replaced; the first new one lies in the table or not
+        known: torch.Tensor = self.base(input_ids.masked_fill(new, 0))
+        rows = functional.embedding((input_ids - self.first_id).clamp(min=0), self.rows)
+        return torch.where(new.unsqueeze(-1), rows.to(known.dtype), known)
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The frozen table (what reads its type or its size)."""
+        weight: torch.Tensor = self.base.weight
+        return weight
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of a row."""
+        return int(self.rows.shape[1])
+
+
+def extend(model: Any, rows: torch.Tensor, first_id: int) -> ExtendedEmbedding:
+    """Give a model new rows in place.
+
+    Raises `ValueError` for rows of another width than the model's.
+    """
+    base = model.get_input_embeddings()
+    width = base.weight.shape[1]
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise ValueError(f"rows of shape {list(rows.shape)}, expected [pieces, {width}]")
+    extended = ExtendedEmbedding(base, rows.to(base.weight.device), first_id)
+    model.set_input_embeddings(extended)
+    return extended
+
+
+def find(model: Any) -> ExtendedEmbedding | None:
+    """The extended embedding of a model, wrapped by peft or not; None without one."""
+    return next((m for m in model.modules() if isinstance(m, ExtendedEmbedding)), None)
