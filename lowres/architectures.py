@@ -22,6 +22,8 @@ class Architecture:
     """Modules of `...ForSequenceClassification` outside the encoder blocks, by full path, with
     the pooler where the head uses it: a checkpoint without one (e5-small) starts it at random."""
     token_head: tuple[str, ...] = ("classifier",)
+    masked_lm_head: tuple[str, ...] = ("lm_head",)
+    """Modules of `...ForMaskedLM` outside the encoder."""
 
 
 _BERT: Final = (
@@ -45,8 +47,9 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = {
             "ffn_output",
         ),
         ("albert.pooler", "classifier"),
+        masked_lm_head=("predictions",),
     ),
-    "bert": Architecture(_BERT, ("bert.pooler", "classifier")),
+    "bert": Architecture(_BERT, ("bert.pooler", "classifier"), masked_lm_head=("cls",)),
     "camembert": Architecture(_BERT, ("classifier",)),
     "deberta-v2": Architecture(
         (
@@ -60,24 +63,34 @@ ARCHITECTURES: Final[Mapping[str, Architecture]] = {
             "output.dense",
         ),
         ("pooler", "classifier"),
+        masked_lm_head=("cls", "lm_predictions"),
     ),
     "distilbert": Architecture(
-        ("q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"), ("pre_classifier", "classifier")
+        ("q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"),
+        ("pre_classifier", "classifier"),
+        masked_lm_head=("vocab_transform", "vocab_layer_norm", "vocab_projector"),
     ),
-    "electra": Architecture(_BERT, ("classifier",)),
-    "ernie": Architecture(_BERT, ("ernie.pooler", "classifier")),
+    "electra": Architecture(
+        _BERT,
+        ("classifier",),
+        masked_lm_head=("generator_predictions", "generator_lm_head"),
+    ),
+    "ernie": Architecture(_BERT, ("ernie.pooler", "classifier"), masked_lm_head=("cls",)),
     "eurobert": Architecture(_GATED, ("dense", "classifier")),
     "gte": Architecture(_GATED, ("gte.pooler", "classifier")),
-    "megatron-bert": Architecture(_BERT, ("bert.pooler", "classifier")),
+    "megatron-bert": Architecture(_BERT, ("bert.pooler", "classifier"), masked_lm_head=("cls",)),
     "modernbert": Architecture(
-        ("Wqkv", "Wi", "Wo"), ("head", "classifier"), token_head=("head", "classifier")
+        ("Wqkv", "Wi", "Wo"),
+        ("head", "classifier"),
+        token_head=("head", "classifier"),
+        masked_lm_head=("head", "decoder"),
     ),
     "mpnet": Architecture(
         ("attn.q", "attn.k", "attn.v", "attn.o", "intermediate.dense", "output.dense"),
         ("classifier",),
     ),
     "nomic_bert": Architecture(_GATED, ("nomic_bert.pooler", "classifier")),
-    "rembert": Architecture(_BERT, ("rembert.pooler", "classifier")),
+    "rembert": Architecture(_BERT, ("rembert.pooler", "classifier"), masked_lm_head=("cls",)),
     "roberta": Architecture(_BERT, ("classifier",)),
     "xlm-roberta": Architecture(_BERT, ("classifier",)),
     "xlm-roberta-xl": Architecture(_BERT, ("classifier",)),
@@ -115,3 +128,8 @@ def head_modules(model_type: str, model_class: str) -> tuple[str, ...]:
         "SequenceClassification": heads.sequence_head,
         "TokenClassification": heads.token_head,
     }[model_class]
+
+
+def masked_lm_head(model_type: str) -> tuple[str, ...]:
+    """Full paths of the modules of a masked-LM head; they are frozen, and stay float."""
+    return architecture(model_type).masked_lm_head

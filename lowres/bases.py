@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,6 +16,7 @@ from lowres import snapshots
 from lowres.architectures import ARCHITECTURES
 from lowres.architectures import head_modules as head_modules
 from lowres.architectures import lora_targets as lora_targets
+from lowres.architectures import masked_lm_head as masked_lm_head
 from lowres.embedded import EMBEDDED, rebuild
 from lowres.errors import BaseModelError, HubError, nearest
 
@@ -58,6 +59,14 @@ class LocatedBase:
     """The commit, where the Hub gave one."""
     obtained: str
     """As in `results.BaseRecord`."""
+    extension: str | None = None
+    """Folder of a tokenizer extension, see `extension.py`."""
+    language: str | None = None
+    """Folder of a language adapter, see `stacking.py`."""
+
+    def plain(self) -> LocatedBase:
+        """The base alone."""
+        return replace(self, extension=None, language=None)
 
 
 _SEE_CARD: Final = "see its card"

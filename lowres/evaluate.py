@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from lowres import inference, model, predictions, registry
+from lowres import adapter_files, inference, model, predictions, registry
 from lowres.baselines import BaselineContext
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
@@ -36,7 +36,7 @@ def predict_adapter(
         return
     tokenizer = model.load_tokenizer(located)
     base = model.load_base(located, recipe.base, recipe.task, data.labels, hardware)
-    network = model.load_adapter(base, adapter)
+    network = adapter_files.load_adapter(base, adapter)
     total = sum(len(data.tests[language]) for language in missing)
     with progress.bar(f"evaluate, seed {seed}", total) as advance:
         for language in missing:

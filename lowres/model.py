@@ -12,18 +12,20 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from lowres import bases
+from lowres import bases, stacking
 from lowres.errors import BaseModelError, DeviceError
 from lowres.hardware import Hardware
 from lowres.recipe import Base, Lora
 from lowres.tasks import TaskOptions
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-LABELS_FILE = "labels.json"
+POOLERS = ("pooler",)
+"""Modules of a bare encoder outside its blocks."""
 
 # at its import it says that there are faster kernels, at every product that the inputs are cast
 # to half precision
@@ -31,11 +33,11 @@ logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def load_tokenizer(located: bases.LocatedBase) -> PreTrainedTokenizerBase:
-    """The base's fast tokenizer. Raises `BaseModelError` when there is none."""
+    """The fast tokenizer of the base, or of its extension. Raises `BaseModelError` for none."""
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(located.path, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(located.extension or located.path, use_fast=True)
     except (OSError, ValueError, ImportError) as error:
         reason = str(error).splitlines()[0]
         raise BaseModelError(f"base.name {located.name}: no usable tokenizer: {reason}") from error
@@ -83,6 +85,39 @@ def load_base(
     )
     heads = bases.head_modules(config.model_type, task.model_class)
     auto = getattr(transformers, f"AutoModelFor{task.model_class}")
+    return _loaded(auto, config, heads, located, options, hardware)
+
+
+def load_encoder(
+    located: bases.LocatedBase, options: Base, hardware: Hardware, masked_lm: bool
+) -> tuple[Any, Any]:
+    """The bare encoder for adaptation, and the masked-LM model that it is part of (or None).
+
+    With the extension's rows where the located base has one. Raises as `load_base` does.
+    """
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(located.path)
+    if not masked_lm:
+        # a pooler has no part in it; where the checkpoint lacks one it could not be quantised
+        encoder = _loaded(
+            transformers.AutoModel, config, POOLERS, located, options, hardware
+        )
+        return encoder, None
+    heads = bases.masked_lm_head(config.model_type)
+    full = _loaded(transformers.AutoModelForMaskedLM, config, heads, located, options, hardware)
+    return full.base_model, full
+
+
+def _loaded(
+    auto: Any,
+    config: Any,
+    heads: Sequence[str],
+    located: bases.LocatedBase,
+    options: Base,
+    hardware: Hardware,
+) -> PreTrainedModel:
+    """A model by its Auto class, quantised, checked, with what the located base brings along."""
     quantization = quantization_config(options.quantization, heads, hardware)
     try:
         model: PreTrainedModel = auto.from_pretrained(
@@ -108,13 +143,39 @@ def load_base(
             f"({str(error).splitlines()[0]}); set base.quantization: none"
         ) from error
     check_modules(model, options.quantization, heads, located.name)
-    for head in heads:
-        # the rest may be in half precision; what trains would lose the optimizer's small steps
-        model.get_submodule(head).float()
+    for path, module in model.named_modules():
+        if path in heads:
+            # the rest may be in half precision; what trains would lose the optimizer's small steps
+            module.float()
     _settle(model)
     if quantization is None:
         model.to(hardware.device)  # type: ignore[arg-type]
+    stacking.under(model, located.extension, located.language)
     return model
+
+
+def embedding_table(located: bases.LocatedBase) -> np.ndarray:
+    """[rows, hidden] float32 of the base's input embeddings."""
+    import torch
+    import transformers
+
+    encoder = transformers.AutoModel.from_pretrained(
+        located.path, dtype=torch.float32, use_safetensors=None
+    )
+    table: np.ndarray = encoder.get_input_embeddings().weight.detach().numpy()
+    return table
+
+
+def embedding_path(model: Any) -> str:
+    """Path of the input embeddings in a model."""
+    embeddings = model.get_input_embeddings()
+    return next(path for path, module in model.named_modules() if module is embeddings)
+
+
+def checkpoint_classes(located: bases.LocatedBase) -> tuple[str, ...]:
+    """What a checkpoint says it was saved from, such as `XLMRobertaForMaskedLM`."""
+    config = json.loads((Path(located.path) / "config.json").read_text(encoding="utf-8"))
+    return tuple(config.get("architectures") or ())
 
 
 def _is_broken_file(error: Exception) -> bool:
@@ -259,6 +320,29 @@ def attach_lora(model: PreTrainedModel, lora: Lora, task: TaskOptions, name: str
     return peft_model
 
 
+def attach_language_lora(encoder: Any, rank: int, alpha: float, name: str) -> PeftModel:
+    """LoRA on every linear layer of a bare encoder's blocks, for a language adapter."""
+    import torch
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    suffixes = bases.lora_targets(encoder.config.model_type)
+    targets = target_modules(encoder, suffixes, POOLERS)
+    if not targets:
+        raise BaseModelError(f"base.name {name}: no linear layer to adapt among {list(suffixes)}")
+    config = LoraConfig(
+        task_type=TaskType.FEATURE_EXTRACTION,
+        r=rank,
+        lora_alpha=alpha,  # type: ignore[arg-type]
+        target_modules=targets,
+    )
+    with quiet_peft():
+        network = get_peft_model(encoder, config)
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)
+    return network  # type: ignore[return-value]
+
+
 def target_modules(model: Any, suffixes: Sequence[str], heads: Sequence[str]) -> list[str]:
     """Full paths of the linear layers with one of these suffixes, outside the heads.
 
@@ -299,54 +383,3 @@ def quiet_peft() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
         yield
-
-
-def save_adapter(
-    model: Any,
-    folder: Path,
-    located: bases.LocatedBase,
-    task: TaskOptions,
-    labels: Sequence[str],
-    max_tokens: int,
-    quantization: str,
-) -> None:
-    """peft's own format, naming the base by its Hub id where it has one; label names beside it."""
-    config = model.peft_config["default"]
-    config.base_model_name_or_path = located.hub_id or located.path
-    config.revision = located.revision
-    config.inference_mode = True
-    model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
-    meta = {
-        "labels": list(labels),
-        "task": task.model_dump(mode="json"),
-        "base": located.name,
-        "quantization": quantization,
-        "max_tokens": max_tokens,
-    }
-    # peft's card is a form that nobody filled in
-    (folder / "README.md").unlink(missing_ok=True)
-    (folder / LABELS_FILE).write_text(
-        json.dumps(meta, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-
-
-def load_adapter(base: PreTrainedModel, folder: Path, trainable: bool = False) -> PeftModel:
-    """An adapter and its head over a loaded base."""
-    from peft import PeftModel
-
-    with quiet_peft():
-        model: PeftModel = PeftModel.from_pretrained(base, str(folder), is_trainable=trainable)
-    return model.eval()
-
-
-def set_adapter(model: Any, weights: dict[str, torch.Tensor]) -> None:
-    """Give LoRA and the head these weights, named as in `adapter_model.safetensors`."""
-    from peft import set_peft_model_state_dict
-
-    set_peft_model_state_dict(model, weights)
-
-
-def count_parameters(model: Any) -> tuple[int, int]:
-    """All parameters (quantised ones by their true number) and those that train."""
-    trainable, total = model.get_nb_trainable_parameters()
-    return int(total), int(trainable)

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lowres import bases, inference, model, registry
+from lowres import adapter_files, bases, inference, model, registry
 from lowres.artifacts import MANIFEST
 from lowres.errors import DataError, RunError
 from lowres.hardware import Hardware, detect
@@ -153,7 +153,7 @@ def load(path: Path, quantization: str | None = None, allow_pickle: bool = False
         RunError: when the folder holds no adapter of lowres.
     """
     folder = find(path)
-    meta = _meta(folder / model.LABELS_FILE)
+    meta = _meta(folder / adapter_files.LABELS_FILE)
     task: TaskOptions = registry.module("tasks", meta["task"]["name"]).Options(**meta["task"])
     options = Base(
         name=meta["base"],
@@ -163,7 +163,7 @@ def load(path: Path, quantization: str | None = None, allow_pickle: bool = False
     hardware = detect()
     located = _locate(options.name, folder, allow_pickle)
     base = model.load_base(located, options, task, meta["labels"], hardware)
-    network = model.load_adapter(base, folder)
+    network = adapter_files.load_adapter(base, folder)
     return Adapter(
         network,
         model.load_tokenizer(located),

@@ -1,4 +1,5 @@
-"""Every section of a recipe as a frozen type. This is the only place that holds a default.
+"""Every section of a recipe as a frozen type. This is the only place that holds a default (what
+works on raw text is in `recipe_text.py`).
 
 An absent section is a skipped stage. Reading, overrides and the JSON schema are in
 `recipe_loading.py`. Nothing here imports torch, transformers, peft or datasets.
@@ -11,70 +12,20 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from lowres import registry
-from lowres.languages import canonical
-
-SPLITS = ("train", "dev", "test")
-
-
-def _listed(value: Any) -> Any:
-    """One value is read as a list of one."""
-    return [value] if isinstance(value, str) else value
-
-
-def _auto_or_listed(value: Any) -> Any:
-    return value if value == "auto" else _listed(value)
-
-
-def _no_bool(value: Any) -> Any:
-    """YAML reads `yes` and `on` as true, which Python takes for 1."""
-    if isinstance(value, bool):
-        raise ValueError(f"expected a number, not {str(value).lower()}")
-    return value
-
-
-def _distinct(value: Any) -> Any:
-    """A list without repetitions."""
-    twice = () if value == "auto" else sorted({v for v in value if value.count(v) > 1})
-    if twice:
-        raise ValueError(f"names {', '.join(twice)} twice")
-    return value
-
-
-Whole = Annotated[int, BeforeValidator(_no_bool)]
-Number = Annotated[float, BeforeValidator(_no_bool)]
-Names = Annotated[
-    Literal["auto"] | tuple[str, ...],
-    BeforeValidator(_auto_or_listed),
-    AfterValidator(_distinct),
-]
-"""`auto`, or names: one, or a list."""
-
-
-def _language(value: Any) -> Any:
-    return canonical(value) if isinstance(value, str) else value
-
-
-Language = Annotated[str, BeforeValidator(_language)]
-LanguageList = Annotated[tuple[Language, ...], BeforeValidator(_listed)]
-
-
-class Section(BaseModel):
-    """Common to all sections: unknown keys are refused, values never change after loading."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
+from lowres.recipe_text import Adapt, Text, Tokenizer, text_faults
+from lowres.recipe_types import (
+    Language,
+    LanguageList,
+    Names,
+    Number,
+    Section,
+    Whole,
+    distinct,
+    listed,
+)
 
 
 class Base(Section):
@@ -242,8 +193,8 @@ class Train(Section):
     gradient_checkpointing: bool = False
     report_to: Annotated[
         tuple[Literal["tensorboard", "wandb", "trackio"], ...],
-        BeforeValidator(_listed),
-        AfterValidator(_distinct),
+        BeforeValidator(listed),
+        AfterValidator(distinct),
     ] = ()
 
     @model_validator(mode="after")
@@ -307,6 +258,9 @@ class Recipe(Section):
     languages: Languages
     data: Data
     task: _task_type()  # type: ignore[valid-type]
+    text: Text | None = None
+    tokenizer: Tokenizer | None = None
+    adapt: Adapt | None = None
     lora: Lora = Lora()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
@@ -343,4 +297,16 @@ class Recipe(Section):
                         f"evaluate.{key}: {name} does not fit task {self.task.name} "
                         f"({', '.join(own)} do)"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _text_where_needed(self) -> Recipe:
+        """Extension and adaptation read the text section; what they cannot do without is there."""
+        for fault in text_faults(self.text, self.tokenizer, self.adapt):
+            raise ValueError(fault)
+        if self.adapt is not None and self.lora.dora:
+            raise ValueError(
+                "lora.dora: a language adapter and a DoRA cannot become one adapter; set "
+                "lora.dora: false, or leave adapt out"
+            )
         return self

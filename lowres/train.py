@@ -11,7 +11,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import set_seed
 
-from lowres import artifacts, averaging, inference, model, training_callbacks
+from lowres import adapter_files, artifacts, averaging, inference, model, training_callbacks
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.errors import Interrupted
@@ -168,7 +168,7 @@ def _train_once(job: Job, attempt: Attempt) -> Outcome:
         best_step, dev = None, _average(job, learner)
     status = "nan" if lost else "collapsed" if learner.dev.collapsed(learner.network) else "ok"
     if is_main():
-        model.save_adapter(
+        adapter_files.save_adapter(
             learner.network,
             job.folder / "adapter",
             job.located,
@@ -177,7 +177,7 @@ def _train_once(job: Job, attempt: Attempt) -> Outcome:
             job.recipe.train.max_tokens,
             job.recipe.base.quantization,
         )
-    total, trainable = model.count_parameters(learner.network)
+    total, trainable = adapter_files.count_parameters(learner.network)
     return Outcome(
         seed=job.seed,
         status=status,
@@ -249,7 +249,7 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
 def _average(job: Job, learner: Learner) -> float:
     """Give the network the mean of the kept weights; returns its score on source dev."""
     wait_for_all()
-    model.set_adapter(learner.network, averaging.mean(job.folder / averaging.EPOCHS))
+    adapter_files.set_adapter(learner.network, averaging.mean(job.folder / averaging.EPOCHS))
     return learner.dev.score(learner.network)
 
 

@@ -120,8 +120,15 @@ class EpochOrder(TrainerCallback):
         self.order.set_epoch(int((state.epoch or 0.0) + 1e-6))
 
 
+@dataclass
+class Pressed:
+    """Whether Ctrl-C came; for loops that are not the Trainer's."""
+
+    interrupted: bool = False
+
+
 @contextmanager
-def interruptible(watch: Watch) -> Iterator[None]:
+def interruptible(watch: Watch | Pressed) -> Iterator[None]:
     """The first Ctrl-C (or SIGTERM) saves a checkpoint and stops; the second stops at once."""
     if threading.current_thread() is not threading.main_thread():
         yield

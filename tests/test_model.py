@@ -18,7 +18,7 @@ from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
 from safetensors.torch import load_file
 from tiny_study import CPU
 
-from lowres import bases, model, registry
+from lowres import adapter_files, bases, model, registry
 from lowres.errors import BaseModelError
 from lowres.recipe import Base, Lora
 
@@ -147,7 +147,7 @@ def trained(tiny_tokenizer, tmp_path_factory) -> Callable[[str, str, str], Train
             losses = stepped(network, task, 10, rate=5e-3)
             adapter = folder / "-".join(("adapter", *key))
             located = bases.locate(str(path))
-            model.save_adapter(network, adapter, located, task, LABELS, 24, quantization)
+            adapter_files.save_adapter(network, adapter, located, task, LABELS, 24, quantization)
             made[key] = Trained(network, losses, located, task, quantization, adapter)
         return made[key]
 
@@ -240,7 +240,7 @@ def test_plain_transformers_and_peft_give_the_same_logits(trained, tmp_path):
         base = model.load_base(
             result.located, Base(name="x", quantization="none"), result.task, LABELS, CPU
         )
-        expected = logits(model.load_adapter(base, result.folder))
+        expected = logits(adapter_files.load_adapter(base, result.folder))
         plain = np.load(result.folder / "logits.npy")
         np.testing.assert_allclose(plain, expected, atol=1e-6, rtol=0, err_msg=str(result.folder))
         # and they are those of the trained head, not of some other one
@@ -255,17 +255,17 @@ def test_a_float_model_answers_as_it_did_before_it_was_saved(tmp_path, tiny_base
     stepped(network, options, 3)
     before = logits(network)
     located = bases.locate(str(tiny_base))
-    model.save_adapter(network, tmp_path, located, options, LABELS, 24, "none")
+    adapter_files.save_adapter(network, tmp_path, located, options, LABELS, 24, "none")
     torch.manual_seed(1)
     base = model.load_base(located, Base(name="x", quantization="none"), options, LABELS, CPU)
-    np.testing.assert_array_equal(logits(model.load_adapter(base, tmp_path)), before)
+    np.testing.assert_array_equal(logits(adapter_files.load_adapter(base, tmp_path)), before)
 
 
 def test_an_adapter_names_the_hub_id_of_its_base(tmp_path, tiny_base):
     options = task_options("classification")
     network = attached(tiny_base, options, "none")
     located = bases.LocatedBase("mine", str(tiny_base), "me/mine", "0" * 40, "hub")
-    model.save_adapter(network, tmp_path, located, options, LABELS, 24, "none")
+    adapter_files.save_adapter(network, tmp_path, located, options, LABELS, 24, "none")
     config = json.loads((tmp_path / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == "me/mine"
     assert config["revision"] == "0" * 40
@@ -281,9 +281,9 @@ def test_rslora_and_dora_learn_and_come_back(tmp_path, tiny_base, variant, quant
     losses = stepped(network, options, 5)
     assert losses[-1] < losses[0]
     located = bases.locate(str(tiny_base))
-    model.save_adapter(network, tmp_path, located, options, LABELS, 24, quantization)
+    adapter_files.save_adapter(network, tmp_path, located, options, LABELS, 24, quantization)
     base = model.load_base(located, Base(name="x", quantization=quantization), options, LABELS, CPU)
-    again = model.load_adapter(base, tmp_path)
+    again = adapter_files.load_adapter(base, tmp_path)
     assert getattr(again.peft_config["default"], f"use_{variant}")
     # int8 activations round away from each other after the smallest difference
     np.testing.assert_allclose(

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import tiny_study
 
-from lowres import bases, model, predict
+from lowres import adapter_files, bases, model, predict
 from lowres.errors import BaseModelError, DataError, RunError
 from lowres.hardware import Hardware
 from lowres.predict import find, lines_of
@@ -23,7 +23,7 @@ def adapter_of(folder, base, task, quantization="none"):
     torch.manual_seed(1)
     loaded = model.load_base(located, recipe.base, recipe.task, labels, Hardware("cpu", "fp32"))
     network = model.attach_lora(loaded, recipe.lora, recipe.task, located.name)
-    model.save_adapter(network, folder, located, recipe.task, labels, 24, quantization)
+    adapter_files.save_adapter(network, folder, located, recipe.task, labels, 24, quantization)
     return folder
 
 

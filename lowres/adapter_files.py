@@ -1,0 +1,118 @@
+"""Adapters as folders: what is saved, how plain peft and lowres load it again.
+
+An adapter that stands on an extended vocabulary or on a language adapter holds all of it: one LoRA,
+its head, the new rows under peft's own key, the tokenizer. See `stacking.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lowres import bases, model, stacking
+from lowres import rows as new_rows
+from lowres.tasks import TaskOptions
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+LABELS_FILE = "labels.json"
+TOKENIZER_FILE = "tokenizer.json"
+
+
+def save_adapter(
+    network: Any,
+    folder: Path,
+    located: bases.LocatedBase,
+    task: TaskOptions,
+    labels: Sequence[str],
+    max_tokens: int,
+    quantization: str,
+) -> None:
+    """peft's own format, naming the base by its Hub id where it has one; label names beside it."""
+    config = network.peft_config["default"]
+    config.base_model_name_or_path = located.hub_id or located.path
+    config.revision = located.revision
+    config.inference_mode = True
+    network.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+    meta = {
+        "labels": list(labels),
+        "task": task.model_dump(mode="json"),
+        "base": located.name,
+        "quantization": quantization,
+        "max_tokens": max_tokens,
+    }
+    # peft's card is a form that nobody filled in
+    (folder / "README.md").unlink(missing_ok=True)
+    complete(network, folder, located, located.language)
+    (folder / LABELS_FILE).write_text(
+        json.dumps(meta, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+
+
+def load_adapter(base: PreTrainedModel, folder: Path, trainable: bool = False) -> PeftModel:
+    """An adapter, its head and its rows over a loaded base.
+
+    The rows are looked up beside the base's table; plain peft would copy the table at each pass.
+    """
+    from peft import PeftConfig, PeftModel
+
+    plain = stacking.read_config(folder)
+    brought = stacking.read_rows(folder, plain)
+    config = PeftConfig.from_pretrained(str(folder))
+    config.inference_mode = not trainable
+    if brought is not None:
+        new_rows.extend(base, *brought)
+        config.trainable_token_indices = None
+    with model.quiet_peft():
+        network: PeftModel = PeftModel.from_pretrained(
+            base, str(folder), is_trainable=trainable, config=config
+        )
+    return network.eval()
+
+
+def tokenizer_of(folder: Path, located: bases.LocatedBase) -> PreTrainedTokenizerBase:
+    """The tokenizer that an adapter was trained with: its own where it has one, or the base's."""
+    if not (folder / TOKENIZER_FILE).is_file():
+        return model.load_tokenizer(located)
+    return model.load_tokenizer(dataclasses.replace(located, extension=str(folder)))
+
+
+def complete(
+    network: Any, folder: Path, located: bases.LocatedBase, language: str | None
+) -> None:
+    """Make what peft wrote for the task alone an adapter that holds all it stands on, in place.
+
+    Args:
+        network: the task model.
+        folder: the adapter's.
+        located: the base that it was trained on.
+        language: folder of the language adapter to take, or None.
+    """
+    under = stacking.read(Path(language)) if language is not None else None
+    brought = stacking.rows_under(located.extension, under)
+    if under is None and brought is None:
+        return
+    inner = network.get_base_model()
+    path = model.embedding_path(inner)
+    stacking.combine(folder, under, brought, inner.base_model_prefix, path)
+    if located.extension is not None:
+        model.load_tokenizer(located).save_pretrained(str(folder))
+
+
+def set_adapter(network: Any, weights: dict[str, torch.Tensor]) -> None:
+    """Give LoRA and the head these weights, named as in `adapter_model.safetensors`."""
+    from peft import set_peft_model_state_dict
+
+    set_peft_model_state_dict(network, weights)
+
+
+def count_parameters(network: Any) -> tuple[int, int]:
+    """All parameters (quantised ones by their true number) and those that train."""
+    trainable, total = network.get_nb_trainable_parameters()
+    return int(total), int(trainable)

@@ -1,0 +1,140 @@
+"""The raw text of a study: what may be learnt from and what is held out, language by language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lowres import artifacts, corpus
+from lowres.errors import DataError
+from lowres.recipe_text import Text
+
+if TYPE_CHECKING:
+    from lowres.corpus import Pairs
+
+SAMPLE_LINES = 200_000
+"""Lines of a language that pieces are learnt on at most, spread evenly over its text."""
+SMALLEST_TEXT = 3
+"""A text of fewer times the lines to hold out is refused."""
+
+
+@dataclass(frozen=True)
+class LanguageText:
+    """One language's text; its last lines are held out."""
+
+    language: str
+    path: Path
+    learning_lines: int
+    """How many lines at the front may be learnt from, blank ones counted."""
+    learning_pairs: tuple[tuple[str, str], ...]
+    """(line, translation)."""
+    held_pairs: tuple[tuple[str, str], ...]
+    lexicon: tuple[tuple[str, str], ...]
+    """(word, translation)."""
+    notes: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Lines to learn from, without blank ones, as they are asked for."""
+        every = islice(corpus.lines(self.path, "text.files"), self.learning_lines)
+        return (line.strip() for line in every if line.strip())
+
+    def sample(self) -> list[str]:
+        """At most `SAMPLE_LINES` of them, spread evenly."""
+        step = max(1, -(-self.learning_lines // SAMPLE_LINES))
+        return list(islice(self.lines(), 0, None, step))
+
+    def held(self) -> list[str]:
+        """The lines that nothing is learnt from."""
+        rest = islice(corpus.lines(self.path, "text.files"), self.learning_lines, None)
+        return [line.strip() for line in rest if line.strip()]
+
+    def record(self) -> dict[str, str | int]:
+        """What the text is, for provenance: the name of its file, never its path."""
+        return {
+            "language": self.language,
+            "file": self.path.name,
+            "lines": self.learning_lines,
+            "sha256": artifacts.file_hash(self.path),
+        }
+
+
+def load(text: Text, targets: tuple[str, ...]) -> tuple[LanguageText, ...]:
+    """The text of every language that the section names.
+
+    Raises:
+        DataError: for a file that is missing, in another script than its language says, too small
+            to hold lines out, or of another length than its translation.
+    """
+    languages = targets if text.languages == "targets" else text.languages
+    return tuple(_language(text, language) for language in languages)
+
+
+def _language(text: Text, language: str) -> LanguageText:
+    named = text.path("files", language)
+    if named is None:
+        raise DataError(
+            f"text.files: names no file for {language}; add it, or list the languages that have "
+            "one in text.languages"
+        )
+    path = Path(named).expanduser()
+    total = sum(1 for _ in corpus.lines(path, "text.files"))
+    if total < SMALLEST_TEXT * text.held_out:
+        raise DataError(
+            f"text.files {path}: {total} lines, of which text.held_out {text.held_out} would be "
+            f"kept for measuring; give {SMALLEST_TEXT * text.held_out} or more, or a smaller "
+            "text.held_out"
+        )
+    warning = corpus.check_script(path, language)
+    notes = [warning] if warning else []
+    learning = total - text.held_out
+    found = _pairs(text, language, path)
+    lexicon = _lexicon(text, language)
+    if found is None:
+        return LanguageText(language, path, learning, (), (), lexicon, tuple(notes))
+    before = sum(number <= learning for number in found.line_numbers)
+    return LanguageText(
+        language,
+        path,
+        learning,
+        found.pairs[:before],
+        found.pairs[before:],
+        lexicon,
+        (*notes, *found.notes),
+    )
+
+
+def _pairs(text: Text, language: str, path: Path) -> Pairs | None:
+    named = text.path("translations", language)
+    if named is None:
+        return None
+    return corpus.pairs(path, Path(named).expanduser(), "text.files", "text.translations")
+
+
+def _lexicon(text: Text, language: str) -> tuple[tuple[str, str], ...]:
+    named = text.path("lexicon", language)
+    if named is None:
+        return ()
+    return tuple(read_lexicon(Path(named).expanduser(), "text.lexicon"))
+
+
+def read_lexicon(path: Path, key: str) -> list[tuple[str, str]]:
+    """Entries of a word list (`translation TAB word`) as (word, translation).
+
+    Raises `DataError` for a line without a tab or with an empty side.
+    """
+    entries = []
+    for number, line in enumerate(corpus.lines(path, key), start=1):
+        if not line.strip():
+            continue
+        translation, tab, word = line.partition("\t")
+        word = word.split("\t")[0]
+        if not tab or not translation.strip() or not word.strip():
+            raise DataError(
+                f"{path}:{number}: expected `translation TAB word`, one entry a line; mend the "
+                f"line or leave {key} out"
+            )
+        entries.append((word.strip(), translation.strip()))
+    return entries

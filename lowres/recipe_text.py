@@ -1,0 +1,161 @@
+"""The sections of a recipe that work on raw text: `text`, `tokenizer`, `adapt`, and their defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from lowres import registry
+from lowres.recipe_types import Language, LanguageList, Number, Section, Whole, distinct, listed
+
+Paths = Annotated[tuple[str, ...], BeforeValidator(listed), AfterValidator(distinct)]
+"""One path, or a list."""
+
+
+class Text(Section):
+    """Raw text of the languages to extend for and to adapt to, one sentence a line."""
+
+    files: str | dict[Language, str]
+    """Path template with `{lang}`, or one path a language; from the current folder."""
+    translations: str | dict[Language, str] | None = None
+    """Files that say line by line the same in a language the base reads (may hold `{lang}`)."""
+    lexicon: str | dict[Language, str] | None = None
+    """Word lists: translation, tab, word in the language (as GATITOS has them)."""
+    languages: Literal["targets"] | LanguageList = "targets"
+    """Whose text is read; by default every target's."""
+    held_out: Whole = Field(300, ge=20, le=100_000)
+    """Lines at the end of each file that nothing is learnt from: all figures are of them."""
+
+    def path(self, kind: Literal["files", "translations", "lexicon"], language: str) -> str | None:
+        """The file of a language; None where the recipe names none."""
+        found = getattr(self, kind)
+        if isinstance(found, dict):
+            return found.get(language)
+        return None if found is None else str(found).replace("{lang}", language)
+
+
+class Extend(Section):
+    """New pieces in the tokenizer's own model, and a row of the embeddings for each."""
+
+    pieces: Whole | Literal["auto"] = "auto"
+    """How many in all; auto: the knee of the fertility curve."""
+    prebuilt: Paths = ()
+    """Extensions of `lowres tokenizer ls` to take instead of learning from `text`."""
+    keep: Paths = ()
+    """Text files of other languages whose segmentation must stay; demo sentences in nine
+    languages are always kept."""
+    init: str = "auto"
+    """How rows start, a name in `lowres/embedding_inits`; auto: align with translations, lexicon
+    with a word list only, focus with raw text only."""
+
+    @field_validator("pieces", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        number = isinstance(value, int) and not isinstance(value, bool)
+        if value != "auto" and not (number and 0 < value <= 100_000):
+            raise ValueError(f"expected auto, or a whole number from 1 to 100000, not {value!r}")
+        return value
+
+    @field_validator("init")
+    @classmethod
+    def _known_init(cls, value: str) -> str:
+        return _one_of("initialisation", value, ("auto", *registry.names("embedding_inits")))
+
+
+class Trim(Section):
+    """Only the pieces that are needed: a smaller table while training and serving."""
+
+    keep_text: Paths
+    """Text files; their pieces stay, with those of the recipe's data and all special ones."""
+
+
+class Tokenizer(Section):
+    """What becomes of the base's vocabulary."""
+
+    extend: Extend | None = None
+    trim: Trim | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Tokenizer:
+        if self.extend is None and self.trim is None:
+            raise ValueError("tokenizer says nothing: give tokenizer.extend or tokenizer.trim")
+        return self
+
+
+class Adapt(Section):
+    """A language adapter: LoRA and the new rows, trained on `text` before any task."""
+
+    objective: str = "align"
+    """A name in `lowres/objectives`: align (parallel text, any base), mlm (raw text, a base with
+    a masked-LM head), both."""
+    per_language: bool = False
+    """One adapter a language (MAD-X, Pfeiffer et al. 2020): the task is trained on the source's
+    own (for align the base itself), and each target is scored with its own."""
+    epochs: Number = Field(3, gt=0, le=10_000)
+    steps: Whole | None = Field(None, ge=1, le=10**9)
+    """Optimiser steps; overrides epochs."""
+    batch: Whole = Field(32, ge=2, le=65_536)
+    """Lines an optimiser step."""
+    learning_rate: Number = Field(5e-4, gt=0)
+    """Peak rate of the LoRA weights."""
+    rows_learning_rate: Number = Field(5e-3, gt=0)
+    """Peak rate of the new rows."""
+    warmup: Number = Field(0.1, ge=0, lt=1)
+    weight_decay: Number = Field(0.01, ge=0, le=10)
+    rank: Whole = Field(16, ge=1, le=1024)
+    alpha: Number = Field(32, gt=0, le=1e6)
+    max_tokens: Whole = Field(128, ge=8)
+    """Longer lines are cut for adaptation, and their number is reported."""
+    contrast: Number = Field(0.5, ge=0, le=100)
+    """align: weight of telling a line's translation from the others of its batch."""
+    temperature: Number = Field(0.05, gt=0, le=10)
+    """align: of that contrast."""
+    mask_share: Number = Field(0.15, gt=0, lt=1)
+    """mlm: share of the tokens that are to be guessed."""
+    whole_words: bool = False
+    """mlm: mask all pieces of a word together."""
+    mlm_share: Number = Field(0.5, gt=0, lt=1)
+    """both: share of the steps that are mlm."""
+    controls: bool = True
+    """Also train the task on: the base as it is; the same adaptation of the old vocabulary; the
+    extension without adaptation. A gain is claimed against the second only."""
+
+    @field_validator("objective")
+    @classmethod
+    def _known_objective(cls, value: str) -> str:
+        return _one_of("objective", value, registry.names("objectives"))
+
+
+def _one_of(what: str, value: str, known: tuple[str, ...]) -> str:
+    from lowres.errors import nearest
+
+    if value not in known:
+        raise ValueError(
+            f"unknown {what} {value!r}{nearest(value, known)} (known: {', '.join(known)})"
+        )
+    return value
+
+
+def text_faults(
+    text: Text | None, tokenizer: Tokenizer | None, adapt: Adapt | None
+) -> Iterator[str]:
+    """What the sections say that cannot be together, in words."""
+    extend = tokenizer.extend if tokenizer else None
+    if text is None:
+        if adapt is not None:
+            yield "adapt needs raw text: give text.files"
+        if extend is not None and not extend.prebuilt:
+            yield "tokenizer.extend needs raw text to learn from: give text.files, or name prebuilt"
+    if adapt is not None and adapt.objective in ("align", "both"):
+        if text is not None and text.translations is None:
+            yield (
+                f"adapt.objective: {adapt.objective} learns from parallel text: give "
+                "text.translations, or set adapt.objective: mlm (a base with a masked-LM head)"
+            )
+    if extend is not None:
+        needs: dict[str, tuple[str, ...]] = {"align": ("translations",), "lexicon": ("lexicon",)}
+        for key in needs.get(extend.init, ()):
+            if text is None or getattr(text, key) is None:
+                yield f"tokenizer.extend.init: {extend.init} needs text.{key}; add it, or write auto"
