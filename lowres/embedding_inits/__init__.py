@@ -1,7 +1,7 @@
 """Where the rows of new pieces start. One file adds one way; the name of the file is its name.
 
-A file defines `NEEDS: tuple[str, ...]` (which of `lines`, `pairs`, `lexicon` of `Start` it cannot do
-without) and `rows(start: Start) -> Started`.
+A file defines `NEEDS: tuple[str, ...]` (which of `lines`, `pairs`, `lexicon` of `Start` it cannot
+do without) and `rows(start: Start) -> Started`.
 """
 
 from __future__ import annotations

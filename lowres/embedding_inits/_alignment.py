@@ -108,7 +108,5 @@ def _train(
         each = probability[pair]
         explains = each / (np.bincount(explained, weights=each)[explained] + nothing)
         counts = np.bincount(pair, weights=explains, minlength=len(probability))
-        probability = counts / np.maximum(
-            np.bincount(condition, weights=counts)[condition], 1e-12
-        )
+        probability = counts / np.maximum(np.bincount(condition, weights=counts)[condition], 1e-12)
     return probability

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from lowres.embedding_inits import Pair, Start, Started, mean, mixed
@@ -15,7 +17,7 @@ LEAST_WEIGHT = 0.01
 
 
 def rows(start: Start) -> Started:
-    """The weighted mean of the aligned pieces' rows; `mean` for a piece that nothing aligns with."""
+    """The weighted mean of the aligned pieces' rows; `mean` where nothing aligns."""
     return started(start, [*start.pairs])
 
 
@@ -28,7 +30,7 @@ def started(start: Start, pairs: list[Pair]) -> Started:
         found.target, np.arange(start.first_id, start.first_id + len(start.pieces) + 1)
     )
     special = np.array(sorted(start.special_ids), dtype=np.int64)
-    for index, (low, high) in enumerate(zip(bounds, bounds[1:], strict=False)):
+    for index, (low, high) in enumerate(pairwise(bounds)):
         ids, weights = found.pivot[low:high], found.weight[low:high]
         fit = (weights >= LEAST_WEIGHT) & ~np.isin(ids, special) & (ids < len(start.table))
         ids, weights = ids[fit][:MOST_SOURCES], weights[fit][:MOST_SOURCES]
