@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lowres.errors import RunError
+
 
 class ExtendedEmbedding(nn.Module):
     """A frozen table [old, hidden] and new rows [new, hidden]; ids from `first_id` are new.
@@ -48,12 +50,21 @@ class ExtendedEmbedding(nn.Module):
 def extend(model: Any, rows: torch.Tensor, first_id: int) -> ExtendedEmbedding:
     """Give a model new rows in place.
 
-    Raises `ValueError` for rows of another width than the model's.
+    Raises `RunError` for rows of another base: of another width, or behind ids it never had.
     """
     base = model.get_input_embeddings()
-    width = base.weight.shape[1]
+    assert not isinstance(base, ExtendedEmbedding), "load the plain base: this one has rows"
+    count, width = base.weight.shape
     if rows.ndim != 2 or rows.shape[1] != width:
-        raise ValueError(f"rows of shape {list(rows.shape)}, expected [pieces, {width}]")
+        raise RunError(
+            f"the new pieces' rows are {list(rows.shape)}, expected [pieces, {width}] as the base "
+            "has them: they are of another base; extend or adapt this one"
+        )
+    if first_id > count:
+        raise RunError(
+            f"the new pieces' ids start at {first_id}, the base has {count} rows: they are of "
+            "another base; extend or adapt this one"
+        )
     extended = ExtendedEmbedding(base, rows.to(base.weight.device), first_id)
     model.set_input_embeddings(extended)
     return extended
