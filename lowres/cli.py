@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated
 
 import typer
 
-from lowres import __version__
+from lowres import __version__, cli_guard, cli_tokenizer
+from lowres.cli_guard import guarded
 from lowres.errors import Interrupted, LowresError
-
-P = ParamSpec("P")
 
 app = typer.Typer(
     name="lowres",
@@ -24,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(cli_tokenizer.app, name="tokenizer")
 
 
 def _recipes(begun: str) -> list[str]:
@@ -49,10 +45,6 @@ Json = Annotated[bool, typer.Option("--json", help="Machine-readable standard ou
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/<name>-<hash>.")]
 
 
-class _State:
-    debug = False
-
-
 def _version(value: bool) -> None:
     if value:
         typer.echo(f"lowres {__version__}")
@@ -68,62 +60,11 @@ def _options(
         bool, typer.Option("--debug", help="Full tracebacks: lowres --debug run …")
     ] = False,
 ) -> None:
-    _State.debug = debug
-
-
-def _guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Errors to one line on standard error and the exit status of their kind."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except (Interrupted, KeyboardInterrupt) as error:
-            what = _first_line(error) if isinstance(error, Interrupted) else "interrupted"
-            typer.echo(f"{what}; give the same command again to go on", err=True)
-            raise typer.Exit(Interrupted.exit_status) from error
-        except LowresError as error:
-            if _State.debug:
-                raise
-            typer.echo(str(error), err=True)
-            raise typer.Exit(error.exit_status) from error
-        except BrokenPipeError:
-            # the reader of our output has gone (`| head`): not our fault, not an error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
-        except typer.Abort as error:
-            raise typer.Exit(_abandoned(error)) from error
-        except (typer.Exit, SystemExit):
-            raise
-        except Exception as error:
-            if _State.debug:
-                raise
-            typer.echo(
-                f"lowres failed: {type(error).__name__}: {_first_line(error)} "
-                "(this is a bug; --debug before the command shows where)",
-                err=True,
-            )
-            raise typer.Exit(1) from error
-
-    return run
-
-
-def _abandoned(error: typer.Abort) -> int:
-    """The exit status of a question that got Ctrl-C, or nobody to answer it."""
-    if isinstance(error.__context__, KeyboardInterrupt):
-        typer.echo("interrupted; nothing was written", err=True)
-        return Interrupted.exit_status
-    typer.echo("no answer on standard input; give all options (see --help)", err=True)
-    return 2
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else "no message"
+    cli_guard.let_through(debug)
 
 
 @app.command()
-@_guarded
+@guarded
 def run(
     recipe: RecipeName, overrides: Overrides = None, out: Out = None, as_json: Json = False
 ) -> None:
@@ -156,7 +97,7 @@ def run(
 
 
 @app.command()
-@_guarded
+@guarded
 def validate(
     recipe: Annotated[
         str | None,
@@ -183,7 +124,7 @@ def validate(
 
 
 @app.command()
-@_guarded
+@guarded
 def show(
     recipe: RecipeName, overrides: Overrides = None, out: Out = None, as_json: Json = False
 ) -> None:
@@ -209,7 +150,7 @@ def show(
 
 
 @app.command(name="ls")
-@_guarded
+@guarded
 def list_things(
     what: Annotated[
         str,
@@ -240,7 +181,7 @@ def list_things(
 
 
 @app.command()
-@_guarded
+@guarded
 def new(
     path: Annotated[Path, typer.Argument(help="The recipe file to write.")],
     source: Annotated[str | None, typer.Option(help="Source language, e.g. eng_Latn.")] = None,
@@ -266,7 +207,7 @@ def new(
 
 
 @app.command()
-@_guarded
+@guarded
 def predict(
     adapter: Annotated[Path, typer.Argument(help="An adapter's folder, or a run's.")],
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; none: standard input.")] = None,
@@ -291,7 +232,7 @@ def predict(
 
 
 @app.command()
-@_guarded
+@guarded
 def doctor(as_json: Json = False) -> None:
     """Say what this machine can do."""
     from lowres import doctor as examination

@@ -1,0 +1,211 @@
+"""`lowres tokenizer …`: look at the tokenizers of bases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lowres.cli_guard import guarded
+from lowres.errors import BaseModelError, HubError, LanguageError, LowresError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lowres.diagnose import Finding
+    from lowres.fertility import Measured
+    from lowres.progress import Progress
+
+BAR_FROM_BYTES = 10_000_000
+"""Smaller texts take a few seconds."""
+
+app = typer.Typer(
+    help="Look at the tokenizers of bases: what they make of a language's text.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback()
+def _options() -> None:
+    """Keeps `diagnose` a command of its own while it is the only one."""
+
+
+def _bases(begun: str) -> list[str]:
+    from lowres.bases import ROWS
+
+    return [name for name in ROWS if name.startswith(begun)]
+
+
+@app.command()
+@guarded
+def diagnose(
+    base: Annotated[
+        list[str],
+        typer.Option(help="A base's name, Hub id or folder; give it again to compare."),
+    ],
+    text: Annotated[
+        list[Path], typer.Option(help="UTF-8 text, one sentence a line; may be given again.")
+    ],
+    lang: Annotated[
+        list[str] | None,
+        typer.Option(help="Language of the text, e.g. yor_Latn: one for all, or one a text."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Machine-readable standard output.")
+    ] = False,
+) -> None:
+    """Say how a base's tokenizer serves a text: fine, extend, replace, or script unknown.
+
+    Beside every figure stands the same tokenizer's on English.
+    """
+    from lowres import bases
+    from lowres import diagnose as diagnosis
+    from lowres.progress import Terminal
+
+    for name in base:
+        _by_option(lambda name=name: bases.check_name(name))
+    texts = [
+        diagnosis.open_text(path, language)
+        for path, language in zip(text, _languages(lang, len(text)), strict=True)
+    ]
+    progress = Terminal()
+    for note in (note for opened in texts for note in opened.notes):
+        progress.say(f"note: {note}")
+    progress.quiet_libraries()
+    findings = []
+    for name in base:
+        ready = diagnosis.open_base(name, _by_option(lambda name=name: _tokenizer(name)))
+        for opened in texts:
+            findings.append(_examined(ready, opened, progress))
+    if as_json:
+        typer.echo(json.dumps(diagnosis.plain(findings), indent=1, ensure_ascii=False))
+    else:
+        _show(findings)
+
+
+def _languages(given: list[str] | None, texts: int) -> list[str | None]:
+    """The language of each text, in the form of FLORES."""
+    from lowres.languages import canonical
+
+    if not given:
+        return [None] * texts
+    if len(given) not in (1, texts):
+        raise LowresError(
+            f"--lang: given {len(given)} times for {texts} texts; give it once, or once a --text"
+        )
+    try:
+        known: list[str | None] = [canonical(code) for code in given]
+    except ValueError as error:
+        raise LanguageError(f"--lang: {error}") from None
+    return known if len(known) == texts else known * texts
+
+
+def _by_option(look: Any) -> Any:
+    """What a function returns; its errors about `base.name`, a recipe's key, name the option."""
+    try:
+        return look()
+    except (BaseModelError, HubError) as error:
+        said = str(error).replace("base.name: ", "--base: ").replace("base.name", "--base")
+        raise type(error)(said) from error
+
+
+def _tokenizer(name: str) -> Any:
+    from lowres import bases, model
+
+    # no weights are loaded here, so pickled ones are no danger
+    return model.load_tokenizer(bases.locate(name, allow_pickle=True))
+
+
+def _examined(ready: Any, opened: Any, terminal: Progress) -> Finding:
+    from lowres import diagnose as diagnosis
+    from lowres.progress import Silent
+
+    size = opened.path.stat().st_size
+    progress = Silent() if size < BAR_FROM_BYTES else terminal
+    with progress.bar(f"{ready.name}, {opened.path.name}", size) as advance:
+        found = diagnosis.examine(ready, opened, advance)
+    for note in found.measured.notes:
+        terminal.say(f"note: {opened.path.name}: {note}")
+    return found
+
+
+def _show(findings: Sequence[Finding]) -> None:
+    from rich.console import Console
+
+    from lowres.diagnose import RULES
+
+    console = Console()
+    for path in dict.fromkeys(found.text.path for found in findings):
+        of_text = [found for found in findings if found.text.path == path]
+        console.print(_table(of_text))
+        for found in of_text:
+            for line in _lines(found):
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print()
+    console.print(
+        f"In brackets: the same tokenizer on English. {RULES}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    text, first = findings[0].text, findings[0].measured
+    size = f"{first.lines:,} lines"
+    size += f", {first.words:,} words" if first.words is not None else ""
+    language = text.language or f"letters: {text.script}"
+    title = f"{text.path.name} ({language}; {size}, {first.bytes:,} bytes)"
+    shown = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    shown.add_column("")
+    for found in findings:
+        shown.add_column(escape(found.base.name), justify="right")
+    rows = [_rows(found) for found in findings]
+    for label in rows[0]:
+        shown.add_row(label, *(row[label] for row in rows))
+    shown.add_row("verdict", *(f"[bold]{found.verdict.word}[/]" for found in findings))
+    return shown
+
+
+def _rows(found: Finding) -> dict[str, str]:
+    m, e, dead = found.measured, found.base.english, found.base.unreachable
+
+    def both(figure: str, form: str) -> str:
+        return f"{_form(m, figure, form)} ({_form(e, figure, form)})"
+
+    return {
+        "pieces a word": both("fertility", ".2f"),
+        "pieces a character": both("pieces_a_character", ".2f"),
+        "bytes a piece": both("bytes_a_piece", ".2f"),
+        "unknown pieces": both("unknown_share", ".2%"),
+        "words with an unknown piece": both("words_unknown", ".1%"),
+        "words kept whole": both("words_whole", ".1%"),
+        "pieces a line, 95% have at most": f"{m.tokens_p95:,}",
+        "letters and marks dropped": both("lost", ".1%"),
+        "upper case": "lowered" if found.base.lower_cases else "kept",
+        "unreachable pieces": "-" if dead is None else f"{dead.count:,} of {dead.vocabulary:,}",
+    }
+
+
+def _form(measured: Measured, figure: str, form: str) -> str:
+    value = getattr(measured, figure)
+    return "-" if value is None else format(value, form)
+
+
+def _lines(found: Finding) -> list[str]:
+    said = found.verdict
+    lines = [f"{found.base.name}: {said.word}: {said.reason}; {said.advice}"]
+    if found.measured.longest:
+        splits = ", ".join(f"{s.word} = {' '.join(s.pieces)}" for s in found.measured.longest)
+        lines.append(f"  longest splits: {splits}")
+    if found.measured.with_unknown:
+        lines.append(f"  words with an unknown piece: {', '.join(found.measured.with_unknown)}")
+    return lines
