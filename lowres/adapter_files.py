@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres import bases, model, stacking
+from lowres import bases, extension, model, stacking
 from lowres import rows as new_rows
 from lowres.tasks import TaskOptions
 
@@ -49,10 +50,25 @@ def save_adapter(
     }
     # peft's card is a form that nobody filled in
     (folder / "README.md").unlink(missing_ok=True)
-    complete(network, folder, located, located.language)
     (folder / LABELS_FILE).write_text(
         json.dumps(meta, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
+    for language, its in located.per_language:
+        copy = of_language(folder, language)
+        shutil.copytree(folder, copy, dirs_exist_ok=True)
+        complete(network, copy, located, its)
+    complete(network, folder, located, located.language)
+
+
+def of_language(adapter: Path, language: str) -> Path:
+    """Where the adapter of one language lies beside the common one."""
+    return adapter.with_name("adapters") / language
+
+
+def of(adapter: Path, language: str) -> Path:
+    """The adapter that answers a language: its own where there is one, or the common one."""
+    its = of_language(adapter, language)
+    return its if its.is_dir() else adapter
 
 
 def load_adapter(base: PreTrainedModel, folder: Path, trainable: bool = False) -> PeftModel:
@@ -62,6 +78,7 @@ def load_adapter(base: PreTrainedModel, folder: Path, trainable: bool = False) -
     """
     from peft import PeftConfig, PeftModel
 
+    assert not stacking.find(base), "load the plain base: the adapter holds all it stands on"
     plain = stacking.read_config(folder)
     brought = stacking.read_rows(folder, plain)
     config = PeftConfig.from_pretrained(str(folder))
@@ -83,9 +100,7 @@ def tokenizer_of(folder: Path, located: bases.LocatedBase) -> PreTrainedTokenize
     return model.load_tokenizer(dataclasses.replace(located, extension=str(folder)))
 
 
-def complete(
-    network: Any, folder: Path, located: bases.LocatedBase, language: str | None
-) -> None:
+def complete(network: Any, folder: Path, located: bases.LocatedBase, language: str | None) -> None:
     """Make what peft wrote for the task alone an adapter that holds all it stands on, in place.
 
     Args:
@@ -103,6 +118,8 @@ def complete(
     stacking.combine(folder, under, brought, inner.base_model_prefix, path)
     if located.extension is not None:
         model.load_tokenizer(located).save_pretrained(str(folder))
+        # which pieces are new, what they were learnt on, and where each row started
+        shutil.copyfile(Path(located.extension) / extension.META, folder / extension.META)
 
 
 def set_adapter(network: Any, weights: dict[str, torch.Tensor]) -> None:

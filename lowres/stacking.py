@@ -2,22 +2,24 @@
 
 A language adapter is a peft adapter of the bare encoder. Under a task model it is not a second peft
 adapter but a forward hook on each linear layer: invisible to the Trainer, to its checkpoints and to
-what is trained. When the task adapter is saved, both become one LoRA of the ranks' sum, exactly (what
-peft calls `cat`), and the rows go into peft's own `trainable_token_indices`, so that plain
-transformers and peft load it.
+what is trained. When the task adapter is saved, both become one LoRA of the sum of the ranks,
+exactly (what peft calls `cat`), and the rows go into peft's own `trainable_token_indices`, so that
+plain transformers and peft load it.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch.nn import functional
 
 from lowres import rows as new_rows
@@ -65,6 +67,23 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+@contextmanager
+def _opened(folder: Path) -> Iterator[Any]:
+    """An adapter's weights, as safetensors opens them."""
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            yield file
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"{folder / WEIGHTS}: cannot be read ({error}); make the adapter again"
+        ) from error
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    with _opened(folder) as file:
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
 def read_rows(folder: Path, config: dict[str, Any]) -> tuple[torch.Tensor, int] | None:
     """The new rows of an adapter and the id of the first; None where it brings none.
 
@@ -73,7 +92,7 @@ def read_rows(folder: Path, config: dict[str, Any]) -> tuple[torch.Tensor, int] 
     ids = token_ids(config)
     if not ids:
         return None
-    with safe_open(folder / WEIGHTS, framework="pt") as file:
+    with _opened(folder) as file:
         keys = [key for key in file.keys() if key.endswith(ROWS_KEY)]  # noqa: SIM118
         found = [file.get_tensor(key) for key in keys]
     if len(found) != 1 or len(found[0]) != len(ids):
@@ -90,10 +109,22 @@ def read_rows(folder: Path, config: dict[str, Any]) -> tuple[torch.Tensor, int] 
     return found[0], ids[0]
 
 
+def _check_plain(config: dict[str, Any], folder: Path) -> None:
+    """Raise `RunError` for what cannot be a part of a combined LoRA."""
+    kind = "DoRA" if config.get("use_dora") else config.get("peft_type", "LORA")
+    patterns = [key for key in ("rank_pattern", "alpha_pattern") if config.get(key)]
+    if kind != "LORA" or patterns:
+        raise RunError(
+            f"{folder / CONFIG}: {' and '.join(patterns) or kind} cannot be combined into one LoRA "
+            "with another adapter; make both as plain LoRA of one rank (lora.dora: false)"
+        )
+
+
 def read(folder: Path) -> Language:
     """A language adapter from its folder."""
     config = read_config(folder)
-    scale, state = scale_of(config), load_file(folder / WEIGHTS)
+    _check_plain(config, folder)
+    scale, state = scale_of(config), _weights(folder)
     factors = {}
     for key, value in state.items():
         if key.endswith(".lora_A.weight"):
@@ -109,6 +140,7 @@ def attach(model: Any, language: Language) -> None:
 
     The rows are `rows.extend`'s. Raises `RunError` when the encoder has no layer of a name.
     """
+    assert find(model) == (), "load the plain base: this one has a language adapter"
     encoder = model.base_model
     for path, (down, up) in language.factors.items():
         try:
@@ -126,6 +158,15 @@ def attach(model: Any, language: Language) -> None:
             )
         device = layer.weight.device
         layer.register_forward_hook(_Delta(down.to(device), up.to(device)))
+
+
+def find(model: Any) -> tuple[str, ...]:
+    """Paths of the layers under which a language adapter lies; none without one."""
+    return tuple(
+        path
+        for path, module in model.named_modules()
+        if any(isinstance(hook, _Delta) for hook in module._forward_hooks.values())
+    )
 
 
 class _Delta:
@@ -156,8 +197,9 @@ def combine(
         encoder_prefix: what stands before the encoder's paths in the task model, such as `bert`.
         embedding_path: of the input embeddings in the task model.
     """
-    config, state = read_config(folder), load_file(folder / WEIGHTS)
+    config, state = read_config(folder), _weights(folder)
     if language is not None:
+        _check_plain(config, folder)
         state = _concatenated(state, language, scale_of(config), encoder_prefix)
         rank = int(config["r"]) + language.rank
         paths = {_joined(encoder_prefix, path) for path in language.factors}
@@ -212,16 +254,12 @@ def _factors(
     return named(".lora_A.weight"), named(".lora_B.weight")
 
 
-def _nothing(
-    down: torch.Tensor, up: torch.Tensor, rank: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _nothing(down: torch.Tensor, up: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Factors of a product that is zero, of the same layer."""
     return down.new_zeros(rank, down.shape[1]), up.new_zeros(up.shape[0], rank)
 
 
-def rows_under(
-    extension: str | None, language: Language | None
-) -> tuple[torch.Tensor, int] | None:
+def rows_under(extension: str | None, language: Language | None) -> tuple[torch.Tensor, int] | None:
     """New rows and the first one's id: the language adapter's, which were trained, or else those
     that the extension starts from."""
     if language is not None and language.rows is not None and language.first_id is not None:
