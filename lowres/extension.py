@@ -1,4 +1,4 @@
-"""A tokenizer extension as a folder: a tokenizer that `AutoTokenizer` loads, and rows for its pieces.
+"""A tokenizer extension as a folder: a tokenizer that `AutoTokenizer` loads, rows for its pieces.
 
 `extension.json` holds the pieces, what they were learnt on and what they change; `rows.safetensors`
 the rows they start from, once a base and a way of starting them are chosen.
@@ -178,12 +178,18 @@ def read_rows(folder: Path) -> tuple[np.ndarray, int]:
 
     Raises `RunError` when there are none, or not one a piece.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     extension = read(folder)
     if not (folder / ROWS).is_file():
         raise RunError(f"{folder}: has no {ROWS}; make it with `lowres tokenizer extend --rows`")
-    values = load_file(folder / ROWS)["rows"]
+    try:
+        values = load_file(folder / ROWS)["rows"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise RunError(
+            f"{folder / ROWS}: cannot be read ({error}); make the extension again"
+        ) from error
     if values.ndim != 2 or len(values) != len(extension.pieces):
         raise RunError(
             f"{folder / ROWS}: holds {list(values.shape)}, expected a row for each of the "
