@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -19,7 +19,7 @@ from lowres.bases import LocatedBase
 from lowres.errors import BaseModelError, DataError, Interrupted
 from lowres.hardware import Hardware
 from lowres.material import LanguageText
-from lowres.objectives import Figure, Job, Objective
+from lowres.objectives import Figure, Job, Objective, check_enough
 from lowres.progress import Progress
 from lowres.recipe import Base
 from lowres.recipe_text import Adapt
@@ -41,7 +41,7 @@ class Adapted:
     steps: int
     items: int
     cut: int
-    """Items longer than `adapt.max_tokens`, of which the end was left out."""
+    """Items that fill `adapt.max_tokens`: of what was longer the end was left out."""
     seconds: float
     before: tuple[Figure, ...]
     after: tuple[Figure, ...]
@@ -97,8 +97,8 @@ def adapt(
     """
     start = monotonic()
     torch.manual_seed(seed)
-    learner, full = _learner(options, base, located, texts, hardware, folder, seed)
-    del full
+    check_base(options.objective, located)
+    learner = _learner(options, base, located, texts, hardware, folder, seed)
     state = _State.read(folder / CHECKPOINT) or _State(0, tuple(learner.objective.figures()))
     if state.tensors is not None:
         _restore(learner, state.tensors)
@@ -130,9 +130,9 @@ def _learner(
     hardware: Hardware,
     folder: Path,
     seed: int,
-) -> tuple[_Learner, Any]:
+) -> _Learner:
     plugin = registry.module("objectives", options.objective)
-    if plugin.Objective.masked_lm is False:
+    if plugin.Objective.parallel:
         bare = [text.language for text in texts if not text.learning_pairs]
         if bare:
             raise DataError(
@@ -163,13 +163,9 @@ def _learner(
         seed=seed,
     )
     objective: Objective = plugin.Objective(job)
-    if len(objective.lengths) < options.batch:
-        raise DataError(
-            f"adapt: {len(objective.lengths)} lines to learn from, fewer than adapt.batch "
-            f"{options.batch}; give more text, or a smaller batch"
-        )
+    check_enough(len(objective.lengths), options.batch)
     an_epoch = -(-len(objective.lengths) // options.batch)
-    learner = _Learner(
+    return _Learner(
         network=network,
         objective=objective,
         optimizer=torch.optim.AdamW(groups, weight_decay=options.weight_decay, fused=True),
@@ -177,7 +173,6 @@ def _learner(
         order=LengthGrouped([int(n) for n in objective.lengths], options.batch, seed),
         steps=options.steps or max(1, math.ceil(options.epochs * an_epoch)),
     )
-    return learner, full
 
 
 @dataclass
@@ -187,11 +182,8 @@ class _State:
     step: int
     before: tuple[Figure, ...]
     seconds: float = 0.0
-    losses: list[tuple[int, float]] | None = None
+    losses: list[tuple[int, float]] = field(default_factory=list)
     tensors: dict[str, Any] | None = None
-
-    def __post_init__(self) -> None:
-        self.losses = self.losses or []
 
     @staticmethod
     def read(file: Path) -> _State | None:
@@ -243,16 +235,15 @@ def _train(
     """The training loop, from the step that the state says."""
     start = saved = monotonic()
     watch = training_callbacks.Pressed()
-    rates = [group.get("initial_lr", group["lr"]) for group in learner.optimizer.param_groups]
-    rates = [options.learning_rate, options.rows_learning_rate][: len(rates)]
+    # a restored optimizer holds the rates of its last step
+    rates = [options.learning_rate, options.rows_learning_rate]
     said = f"adapt, {options.objective}"
-    assert state.losses is not None
     with progress.bar(said, learner.steps) as advance, training_callbacks.interruptible(watch):
         advance(state.step)
         for chosen in _batches(learner.order, state.step, learner.steps):
             # what is drawn at random depends on the step alone, so that resume is exact
             torch.manual_seed(seed * 1_000_003 + state.step)
-            for group, rate in zip(learner.optimizer.param_groups, rates, strict=True):
+            for group, rate in zip(learner.optimizer.param_groups, rates, strict=False):
                 group["lr"] = rate * _share(state.step, learner.steps, options.warmup)
             learner.network.train()
             loss = learner.objective.loss(chosen, state.step)

@@ -106,6 +106,28 @@ def _existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
 
 
+@contextmanager
+def new_folder(final: Path, option: str) -> Iterator[Path]:
+    """A folder beside `final` to write into, renamed when the block ends well, else removed.
+
+    Raises `RunError` when something stands there already, or it cannot be written.
+    """
+    if final.exists() and (not final.is_dir() or any(final.iterdir())):
+        raise RunError(f"{option} {final}: exists already; give another folder, or remove it")
+    partial = partial_path(final)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        if final.exists():
+            final.rmdir()
+        partial.rename(final)
+    except OSError as error:
+        raise disk_error(error, final) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 class PeakMemory:
     """Peak resident memory of this process in MB while the block runs (plus GPU if used)."""
 

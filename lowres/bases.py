@@ -63,10 +63,12 @@ class LocatedBase:
     """Folder of a tokenizer extension, see `extension.py`."""
     language: str | None = None
     """Folder of a language adapter, see `stacking.py`."""
+    per_language: tuple[tuple[str, str], ...] = ()
+    """Language adapters that take the place of `language` when their language is scored."""
 
     def plain(self) -> LocatedBase:
         """The base alone."""
-        return replace(self, extension=None, language=None)
+        return replace(self, extension=None, language=None, per_language=())
 
 
 _SEE_CARD: Final = "see its card"

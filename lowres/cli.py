@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lowres import __version__, cli_guard, cli_tokenizer
+from lowres import __version__, cli_adapt, cli_guard, cli_tokenizer
 from lowres.cli_guard import guarded
 from lowres.errors import Interrupted, LowresError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(cli_tokenizer.app, name="tokenizer")
+app.command(name="adapt")(cli_adapt.adapt)
 
 
 def _recipes(begun: str) -> list[str]:

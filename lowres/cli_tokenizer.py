@@ -1,4 +1,4 @@
-"""`lowres tokenizer …`: look at the tokenizers of bases."""
+"""`lowres tokenizer …`: look at the tokenizers of bases, and give them what they lack."""
 
 from __future__ import annotations
 
@@ -23,15 +23,10 @@ BAR_FROM_BYTES = 10_000_000
 """Smaller texts take a few seconds."""
 
 app = typer.Typer(
-    help="Look at the tokenizers of bases: what they make of a language's text.",
+    help="Look at the tokenizers of bases, and give them the pieces that a language lacks.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-
-
-@app.callback()
-def _options() -> None:
-    """Keeps `diagnose` a command of its own while it is the only one."""
 
 
 def _bases(begun: str) -> list[str]:
@@ -139,19 +134,23 @@ def _show(findings: Sequence[Finding]) -> None:
     from lowres.diagnose import RULES
 
     console = Console()
+    plain: Any = {"highlight": False, "markup": False, "soft_wrap": True}
     for path in dict.fromkeys(found.text.path for found in findings):
         of_text = [found for found in findings if found.text.path == path]
+        console.print(_title(of_text[0]), style="bold", **plain)
         console.print(_table(of_text))
         for found in of_text:
             for line in _lines(found):
-                console.print(line, highlight=False, markup=False, soft_wrap=True)
+                console.print(line, **plain)
         console.print()
-    console.print(
-        f"In brackets: the same tokenizer on English. {RULES}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    console.print(f"In brackets: the same tokenizer on English. {RULES}", **plain)
+
+
+def _title(found: Finding) -> str:
+    text, m = found.text, found.measured
+    words = f", {m.words:,} words" if m.words is not None else ""
+    language = text.language or f"letters: {text.script}"
+    return f"{text.path.name} ({language}; {m.lines:,} lines{words}, {m.bytes:,} bytes)"
 
 
 def _table(findings: Sequence[Finding]) -> Table:
@@ -159,12 +158,7 @@ def _table(findings: Sequence[Finding]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    text, first = findings[0].text, findings[0].measured
-    size = f"{first.lines:,} lines"
-    size += f", {first.words:,} words" if first.words is not None else ""
-    language = text.language or f"letters: {text.script}"
-    title = f"{text.path.name} ({language}; {size}, {first.bytes:,} bytes)"
-    shown = Table(title=escape(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     shown.add_column("")
     for found in findings:
         shown.add_column(escape(found.base.name), justify="right")
@@ -209,3 +203,100 @@ def _lines(found: Finding) -> list[str]:
     if found.measured.with_unknown:
         lines.append(f"  words with an unknown piece: {', '.join(found.measured.with_unknown)}")
     return lines
+
+
+@app.command()
+@guarded
+def extend(
+    base: Annotated[str, typer.Option(help="A base's name, Hub id or folder.")],
+    text: Annotated[
+        list[Path], typer.Option(help="UTF-8 text, one sentence a line; again for more languages.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write; AutoTokenizer loads it.")],
+    lang: Annotated[
+        list[str] | None,
+        typer.Option(help="Language of each text; default: its file name (tzm_Tfng.txt)."),
+    ] = None,
+    pieces: Annotated[str, typer.Option(help="How many pieces, or auto.")] = "auto",
+    translation: Annotated[
+        list[Path] | None,
+        typer.Option(help="Line-by-line translation, one for all texts or one each."),
+    ] = None,
+    lexicon: Annotated[
+        list[Path] | None, typer.Option(help="Word list: translation, tab, word; one a text.")
+    ] = None,
+    init: Annotated[str, typer.Option(help="How rows start: auto, align, focus, mean …")] = "auto",
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Text of a language whose segmentation must stay.")
+    ] = None,
+    held_out: Annotated[int, typer.Option(help="Lines at the end kept for measuring.")] = 300,
+) -> None:
+    """Add pieces to the base's own tokenizer model, and start a row of embeddings for each."""
+    from lowres import bases, text_options
+    from lowres.progress import Terminal
+
+    _by_option(lambda: bases.check_name(base))
+    options = text_options.extend(pieces, init, keep or [])
+    described = text_options.text(text, lang, translation, lexicon, held_out)
+    Terminal.quiet_libraries()
+    from lowres import artifacts, material
+    from lowres import extend as extending
+
+    texts = material.load(described, ())
+    located = _by_option(lambda: bases.locate(base))
+    with artifacts.new_folder(out, "--out") as folder:
+        found = extending.extend(options, located, texts, folder)
+    _show_extension(found)
+    typer.echo(f"{out}: AutoTokenizer.from_pretrained({str(out)!r}) loads it", err=True)
+
+
+@app.command(name="ls")
+@guarded
+def list_extensions(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Machine-readable standard output.")
+    ] = False,
+) -> None:
+    """List the extensions that come with lowres; `tokenizer.extend.prebuilt` names them."""
+    from lowres import prebuilt
+
+    rows = prebuilt.rows()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*rows[0], box=box.SIMPLE_HEAD) if rows else Table()
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+def _show_extension(found: Any) -> None:
+    """Fertility before and after, the curve behind `auto`, and what changed elsewhere."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    plain: Any = {"highlight": False, "markup": False, "soft_wrap": True}
+    title = f"{len(found.pieces):,} new pieces ({found.chosen}), rows by {found.init}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("held-out lines", "n", "pieces a word", "unknown pieces", "pieces saved"):
+        table.add_column(heading, justify="left" if heading == "held-out lines" else "right")
+    for row in found.languages:
+        table.add_row(
+            row.language,
+            str(row.n),
+            f"{row.fertility_before:.2f} -> {row.fertility_after:.2f}",
+            f"{row.unknown_before:.2%} -> {row.unknown_after:.3%}",
+            f"{1 - row.pieces_after / max(1, row.pieces_before):.1%}",
+        )
+    console.print(table)
+    if found.curve:
+        points = ", ".join(f"{p['pieces']:,}: {p['tokens']:.3f}" for p in found.curve)
+        console.print(f"tokens left by number of new pieces: {points}", highlight=False)
+    changed = ", ".join(f"{row.language} {row.share:.1%} of {row.n}" for row in found.changed)
+    console.print(f"lines of other languages whose pieces change: {changed}", highlight=False)

@@ -18,7 +18,7 @@ from lowres.results import TokenizerRecord
 
 def predict_adapter(
     recipe: Recipe,
-    seed: int,
+    system: str,
     data: LabelledData,
     located: LocatedBase,
     hardware: Hardware,
@@ -26,20 +26,37 @@ def predict_adapter(
     folder: Path,
     progress: Progress,
 ) -> None:
-    """Answers of one seed's adapter, to `folder/<seed>/<language>.jsonl`; goes on where it was."""
+    """Answers of one seed's adapter, to `folder/<system>/<language>.jsonl`; goes on where it was.
+
+    The adapter holds all it stands on, so the base is the plain one. Where a language has an
+    adapter of its own, that one answers.
+
+    Args:
+        recipe: the study.
+        system: the seed, or `<control>/<seed>`.
+        data: with the test sets.
+        located: the base.
+        hardware: where to compute.
+        adapter: the folder that training left.
+        folder: of all answers.
+        progress: where to tell how it goes.
+    """
     missing = [
         language
         for language in data.tests
-        if not predictions.path_of(folder, str(seed), language).is_file()
+        if not predictions.path_of(folder, system, language).is_file()
     ]
-    if not missing:
-        return
-    tokenizer = model.load_tokenizer(located)
-    base = model.load_base(located, recipe.base, recipe.task, data.labels, hardware)
-    network = adapter_files.load_adapter(base, adapter)
     total = sum(len(data.tests[language]) for language in missing)
-    with progress.bar(f"evaluate, seed {seed}", total) as advance:
-        for language in missing:
+    loaded: Path | None = None
+    with progress.bar(f"evaluate, {_said(system)}", total) as advance:
+        # languages with the same adapter one after the other: each is loaded once
+        for language in sorted(missing, key=lambda code: str(adapter_files.of(adapter, code))):
+            its = adapter_files.of(adapter, language)
+            if its != loaded:
+                base = model.load_base(located, recipe.base, recipe.task, data.labels, hardware)
+                network = adapter_files.load_adapter(base, its)
+                tokenizer = adapter_files.tokenizer_of(its, located)
+                loaded = its
             examples = data.tests[language]
             answers = inference.predict(
                 network,
@@ -51,9 +68,14 @@ def predict_adapter(
                 recipe.train.max_tokens,
                 recipe.evaluate.batch_tokens,
             )
-            file = predictions.path_of(folder, str(seed), language)
+            file = predictions.path_of(folder, system, language)
             predictions.write(file, examples, recipe.task.gold_field, answers)
             advance(len(examples))
+
+
+def _said(system: str) -> str:
+    control, _, seed = system.rpartition("/")
+    return f"{control}, seed {seed}" if control else f"seed {seed}"
 
 
 def baseline_names(recipe: Recipe) -> tuple[str, ...]:
@@ -140,8 +162,9 @@ def mended(recipe: Recipe, data: LabelledData, located: LocatedBase) -> list[str
 def tokenizer_records(
     recipe: Recipe, data: LabelledData, located: LocatedBase
 ) -> list[TokenizerRecord]:
-    """Fertility and unknown share of the base's tokenizer on every test set."""
+    """Fertility and unknown share of the tokenizer on every test set, before any extension too."""
     tokenizer = model.load_tokenizer(located)
+    base = model.load_tokenizer(located.plain()) if located.extension else None
     records = []
     for language, examples in data.tests.items():
         windows = recipe.task.encode(examples, tokenizer, (), recipe.train.max_tokens)
@@ -151,16 +174,25 @@ def tokenizer_records(
             for row in examples
             for f in fields
         ]
-        ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-        pieces = sum(len(row) for row in ids)
-        unknown = sum(row.count(tokenizer.unk_token_id) for row in ids)
-        words = sum(len(text.split()) for text in texts)
+        pieces, unknown = _pieces(tokenizer, texts)
+        before, unknown_before = _pieces(base, texts) if base else (None, None)
+        words = max(1, sum(len(text.split()) for text in texts))
         records.append(
             TokenizerRecord(
                 language=language,
-                fertility=round(pieces / max(1, words), 3),
+                fertility=round(pieces / words, 3),
                 unknown_share=round(unknown / max(1, pieces), 4),
+                fertility_before=None if before is None else round(before / words, 3),
+                unknown_share_before=(
+                    None if before is None else round((unknown_before or 0) / max(1, before), 4)
+                ),
                 windows=sum(n > 1 for n in Counter(windows["example"]).values()),
             )
         )
     return records
+
+
+def _pieces(tokenizer: Any, texts: list[str]) -> tuple[int, int]:
+    """All pieces of the texts, and the unknown ones among them."""
+    ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return sum(map(len, ids)), sum(row.count(tokenizer.unk_token_id) for row in ids)

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from lowres.bases import LocatedBase
 
 DEMO = PACKAGE_DIR / "demo" / "source"
+NEEDED = {
+    "pairs": "parallel text (text.translations)",
+    "lexicon": "a word list (text.lexicon)",
+    "lines": "raw text (text.files)",
+}
 KEPT_LINES = 5_000
 """Lines of a file of `keep` that are looked at."""
 
@@ -140,9 +145,8 @@ def start_rows(
     for need in plugin.NEEDS:
         if not have[need]:
             raise DataError(
-                f"tokenizer.extend.init {chosen}: needs "
-                f"{dict(pairs='parallel text (text.translations)', lexicon='a word list (text.lexicon)', lines='raw text (text.files)')[need]}"
-                "; add it, or set tokenizer.extend.init: auto"
+                f"tokenizer.extend.init {chosen}: needs {NEEDED[need]}; add it, or set "
+                "tokenizer.extend.init: auto"
             )
     started = plugin.rows(_start(found, located, texts, pairs, lexicon, folder))
     if not np.isfinite(started.values).all():

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
 
-from lowres.results import Average, LanguageRecord, Results, Score, Verdict
+from lowres.results import Average, Comparison, LanguageRecord, Results, Score, Verdict
+from lowres.variants import BASE_AS_IS, CONTROLS, EXTENDED_ONLY, OLD_VOCABULARY
 
 MISSING = "–"
 ADAPTER = "adapter"
@@ -23,6 +24,9 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     "majority": ("Majority", "the majority class"),
     "tfidf-target": ("TF-IDF on target", "TF-IDF taught in the target itself"),
     "lookup-target": ("Lookup on target", "a lookup taught in the target itself"),
+    BASE_AS_IS: ("Base as it is", "the base as it is"),
+    OLD_VOCABULARY: ("Adapted, old vocabulary", "the same training on the old vocabulary"),
+    EXTENDED_ONLY: ("Extended only", "the extension without adaptation"),
 }
 """System -> its heading in a table, its words in a sentence. The order is that of the tables."""
 YARDSTICKS = ("tfidf-target", "lookup-target")
@@ -121,6 +125,12 @@ def signed(value: float | None) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
 
+def interval_of_points(found: Comparison) -> str:
+    """`+17.1 (+11.2 to +23.0)` points of 100."""
+    delta, low, high = (f"{100 * v:+.1f}" for v in (found.delta, found.low, found.high))
+    return f"{delta} ({low} to {high})".replace("-", "−")
+
+
 def whole(value: float | None) -> str:
     """`1,204`."""
     return MISSING if value is None or not math.isfinite(value) else f"{value:,.0f}"
@@ -191,7 +201,7 @@ def summarise(results: Results) -> Summary:
     trusted = {record.seed for record in results.seeds if record.status == "ok"}
     scores = [s for s in results.scores if s.metric == metric]
     usable = [s for s in scores if s.system != ADAPTER or s.seed is None or s.seed in trusted]
-    found = {s.system for s in scores}
+    found = {s.system for s in scores} - {*CONTROLS}  # they have a table of their own
     known = [system for system in SYSTEMS if system in found]
     source_codes = set(_source_codes(results))
     rows = [_row(results, language, scores, usable, source_codes) for language in results.languages]

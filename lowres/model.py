@@ -100,9 +100,7 @@ def load_encoder(
     config = transformers.AutoConfig.from_pretrained(located.path)
     if not masked_lm:
         # a pooler has no part in it; where the checkpoint lacks one it could not be quantised
-        encoder = _loaded(
-            transformers.AutoModel, config, POOLERS, located, options, hardware
-        )
+        encoder = _loaded(transformers.AutoModel, config, POOLERS, located, options, hardware)
         return encoder, None
     heads = bases.masked_lm_head(config.model_type)
     full = _loaded(transformers.AutoModelForMaskedLM, config, heads, located, options, hardware)
@@ -169,7 +167,8 @@ def embedding_table(located: bases.LocatedBase) -> np.ndarray:
 def embedding_path(model: Any) -> str:
     """Path of the input embeddings in a model."""
     embeddings = model.get_input_embeddings()
-    return next(path for path, module in model.named_modules() if module is embeddings)
+    found = next(path for path, module in model.named_modules() if module is embeddings)
+    return str(found)
 
 
 def checkpoint_classes(located: bases.LocatedBase) -> tuple[str, ...]:
@@ -340,7 +339,7 @@ def attach_language_lora(encoder: Any, rank: int, alpha: float, name: str) -> Pe
     for parameter in network.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)
-    return network  # type: ignore[return-value]
+    return network
 
 
 def target_modules(model: Any, suffixes: Sequence[str], heads: Sequence[str]) -> list[str]:

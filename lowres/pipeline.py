@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from lowres import artifacts
+from lowres import artifacts, preparation
 from lowres.artifacts import RunFolder
 from lowres.progress import Progress, Silent
 from lowres.recipe import Recipe
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lowres.data import LabelledData
     from lowres.hardware import Hardware
     from lowres.results import Results
+    from lowres.variants import Variant
 
 STAGES = ("extend", "adapt", "train", "evaluate", "publish")
 RUNS = Path("runs")
@@ -41,11 +42,13 @@ def run_folder(recipe: Recipe, out: Path | None = None) -> Path:
 def plan(recipe: Recipe, out: Path | None = None) -> list[Planned]:
     """The stages that `run` would go through; nothing is loaded."""
     folder = RunFolder(run_folder(recipe, out))
-    stages = [
-        Planned("extend", "skipped: the recipe has no tokenizer section"),
-        Planned("adapt", "skipped: the recipe has no adapt section"),
-    ]
-    names = [*(f"train/{seed}" for seed in recipe.seeds), "evaluate"]
+    before = preparation.stage_names(recipe)
+    stages = []
+    if "extend" not in before:
+        stages.append(Planned("extend", "skipped: the recipe has no tokenizer section"))
+    if recipe.adapt is None:
+        stages.append(Planned("adapt", "skipped: the recipe has no adapt section"))
+    names = [*before, *preparation.training_names(recipe), "evaluate"]
     for name in names:
         done = folder.manifest(name) is not None
         begun = artifacts.partial_path(folder.path / name).exists()
@@ -85,12 +88,17 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
     with folder.locked(dump(recipe)):
         progress.say(f"{folder.path}: base {located.name}, {located.obtained}")
         with artifacts.PeakMemory() as memory:
-            for seed in recipe.seeds:
-                _train_seed(recipe, seed, labelled, located, machine, folder, progress, team)
+            under = preparation.make(recipe, located, machine, folder, progress)
             team.wait()
-            _evaluate(recipe, labelled, located, machine, folder, progress)
+            found = preparation.variants(recipe, located, folder)
+            study = Study(recipe, labelled, located, machine, folder, tuple(found), under)
+            for variant in found:
+                for seed in recipe.seeds:
+                    _train_seed(study, variant, seed, progress, team)
+            team.wait()
+            _evaluate(study, progress)
         seconds = time.monotonic() - start
-        return _finish(recipe, labelled, located, machine, folder, seconds, memory, progress)
+        return _finish(study, seconds, memory, progress)
 
 
 class _Team:
@@ -114,48 +122,65 @@ class _Team:
 
 
 def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _Team) -> NoReturn:
-    """What the other processes of a distributed run do: their share of training, no files."""
+    """What the other processes of a distributed run do: their share of training, no files.
+
+    Extending and adapting are the first process's alone.
+    """
     from lowres import bases, data
     from lowres.train import train
 
     labelled = data.load(recipe)
     located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
-    inputs = _inputs(recipe, labelled, located)
-    for seed in recipe.seeds:
-        team.wait()
-        if folder.finished(f"train/{seed}", inputs) is None:
-            partial = artifacts.partial_path(folder.path / "train" / str(seed))
-            train(recipe, seed, labelled, located, machine, partial, Silent())
-        team.wait()
+    team.wait()
+    under = preparation.fingerprint(recipe, located)
+    found = tuple(preparation.variants(recipe, located, folder))
+    study = Study(recipe, labelled, located, machine, folder, found, under)
+    for variant in found:
+        for seed in recipe.seeds:
+            team.wait()
+            name = variant.training(seed)
+            if folder.finished(name, study.inputs) is None:
+                partial = artifacts.partial_path(folder.path / name)
+                train(recipe, seed, labelled, variant.located, machine, partial, Silent())
+            team.wait()
     team.wait()
     raise SystemExit(0)
 
 
-def _inputs(recipe: Recipe, labelled: LabelledData, located: LocatedBase) -> str:
-    """Fingerprint of all that training depends on."""
-    return artifacts.fingerprint(
-        {
-            "recipe": digest(recipe),
-            "base": [located.hub_id, located.revision, located.obtained],
-            "train": labelled.train.to_dict(),
-            "dev": labelled.dev.to_dict(),
-            "labels": labelled.labels,
+@dataclass(frozen=True)
+class Study:
+    """A recipe with all that its training and evaluation work on."""
+
+    recipe: Recipe
+    labelled: LabelledData
+    located: LocatedBase
+    machine: Hardware
+    folder: RunFolder
+    variants: tuple[Variant, ...]
+    under: str
+    """Fingerprint of the stages before training."""
+
+    @property
+    def own(self) -> Variant:
+        """The recipe's own way to train."""
+        return self.variants[0]
+
+    @property
+    def inputs(self) -> str:
+        """Fingerprint of all that training depends on."""
+        plain = {
+            "recipe": digest(self.recipe),
+            "base": [self.located.hub_id, self.located.revision, self.located.obtained],
+            "train": self.labelled.train.to_dict(),
+            "dev": self.labelled.dev.to_dict(),
+            "labels": self.labelled.labels,
         }
-    )
+        return artifacts.fingerprint({**plain, "under": self.under} if self.under else plain)
 
 
-def _train_seed(
-    recipe: Recipe,
-    seed: int,
-    labelled: LabelledData,
-    located: LocatedBase,
-    machine: Hardware,
-    folder: RunFolder,
-    progress: Progress,
-    team: _Team,
-) -> None:
-    name, inputs = f"train/{seed}", _inputs(recipe, labelled, located)
-    if folder.finished(name, inputs) is not None:
+def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, team: _Team) -> None:
+    name, inputs = variant.training(seed), study.inputs
+    if study.folder.finished(name, inputs) is not None:
         progress.say(f"{name}: done before")
         team.wait()
         team.wait()
@@ -163,60 +188,79 @@ def _train_seed(
     from lowres import hardware
     from lowres.train import train
 
-    with hardware.enough_memory(recipe, "train"), folder.stage(name, inputs) as stage:
+    with (
+        hardware.enough_memory(study.recipe, "train"),
+        study.folder.stage(name, inputs) as stage,
+    ):
         team.wait()
-        outcome = train(recipe, seed, labelled, located, machine, stage.path, progress)
+        outcome = train(
+            study.recipe,
+            seed,
+            study.labelled,
+            variant.located,
+            study.machine,
+            stage.path,
+            progress,
+        )
         stage.notes.update(asdict(outcome))
     team.wait()
     kept = "mean of epochs" if outcome.best_step is None else f"at step {outcome.best_step}"
     progress.say(f"{name}: source dev {outcome.dev:.3f} {kept}")
 
 
-def _evaluate(
-    recipe: Recipe,
-    labelled: LabelledData,
-    located: LocatedBase,
-    machine: Hardware,
-    folder: RunFolder,
-    progress: Progress,
-) -> None:
+def _evaluate(study: Study, progress: Progress) -> None:
     from lowres import evaluate, hardware
 
+    recipe, labelled, machine = study.recipe, study.labelled, study.machine
     tests = {language: test.to_dict() for language, test in labelled.tests.items()}
-    trained = _inputs(recipe, labelled, located)
-    inputs = artifacts.fingerprint([trained, tests])
-    if folder.finished("evaluate", inputs) is not None:
+    inputs = artifacts.fingerprint([study.inputs, tests])
+    if study.folder.finished("evaluate", inputs) is not None:
         progress.say("evaluate: done before")
         return
-    with hardware.enough_memory(recipe, "evaluate"), folder.stage("evaluate", inputs) as stage:
+    with (
+        hardware.enough_memory(recipe, "evaluate"),
+        study.folder.stage("evaluate", inputs) as stage,
+    ):
         answers = stage.path / "predictions"
-        systems = evaluate.predict_baselines(recipe, labelled, located, machine, answers, progress)
-        for seed in recipe.seeds:
-            adapter = folder.path / "train" / str(seed) / "adapter"
-            evaluate.predict_adapter(
-                recipe, seed, labelled, located, machine, adapter, answers, progress
-            )
+        systems = evaluate.predict_baselines(
+            recipe, labelled, study.located, machine, answers, progress
+        )
+        for variant in study.variants:
+            for seed in recipe.seeds:
+                evaluate.predict_adapter(
+                    recipe,
+                    variant.answers(seed),
+                    labelled,
+                    study.located,
+                    machine,
+                    study.folder.path / variant.training(seed) / "adapter",
+                    answers,
+                    progress,
+                )
         stage.notes["systems"] = systems
-        stage.notes["tokenizer"] = [
-            record.model_dump() for record in evaluate.tokenizer_records(recipe, labelled, located)
-        ]
-        stage.notes["warnings"] = evaluate.mended(recipe, labelled, located)
+        records = evaluate.tokenizer_records(recipe, labelled, study.own.located)
+        stage.notes["tokenizer"] = [record.model_dump() for record in records]
+        stage.notes["warnings"] = evaluate.mended(recipe, labelled, study.own.located)
 
 
 def _finish(
-    recipe: Recipe,
-    labelled: LabelledData,
-    located: LocatedBase,
-    machine: Hardware,
-    folder: RunFolder,
-    seconds: float,
-    memory: artifacts.PeakMemory,
-    progress: Progress,
+    study: Study, seconds: float, memory: artifacts.PeakMemory, progress: Progress
 ) -> Results:
     """Scores, verdicts and the files people read: `results.json`, `report.html`."""
     from lowres import report, scoring
 
-    results = scoring.collect(recipe, labelled, located, machine, folder, seconds, memory.peak_mb)
+    folder = study.folder
+    results = scoring.collect(
+        study.recipe,
+        study.labelled,
+        study.located,
+        study.machine,
+        folder,
+        seconds,
+        memory.peak_mb,
+        study.variants,
+        preparation.stage_names(study.recipe),
+    )
     text = json.dumps(results.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
     artifacts.write_text(folder.path / "results.json", text + "\n")
     report.write_report(results, folder.path / "report.html")

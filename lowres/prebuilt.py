@@ -51,6 +51,30 @@ def read(name: str) -> Prebuilt:
     return Prebuilt(name, tuple(pieces), provenance)
 
 
+def rows() -> list[dict[str, Any]]:
+    """What `lowres tokenizer ls` shows, one row an extension."""
+    found = []
+    for name in names():
+        provenance = read(name).provenance
+        held = provenance["held_out"]
+        found.append(
+            {
+                "name": name,
+                "vocabulary": provenance["vocabulary"],
+                "pieces": provenance["pieces"],
+                "languages": ", ".join(row["language"] for row in held),
+                "pieces a word": ", ".join(
+                    f"{row['fertility_before']:.2f} -> {row['fertility_after']:.2f}" for row in held
+                ),
+                "unknown": ", ".join(
+                    f"{row['unknown_before']:.1%} -> {row['unknown_after']:.2%}" for row in held
+                ),
+                "licence of the text": provenance["licence"],
+            }
+        )
+    return found
+
+
 def write(place: Path, found: Extension, more: dict[str, Any]) -> None:
     """Write an extension as one that can be shipped: the pieces, and what is known of them."""
     place.mkdir(parents=True, exist_ok=True)

@@ -166,7 +166,7 @@ def load(path: Path, quantization: str | None = None, allow_pickle: bool = False
     network = adapter_files.load_adapter(base, folder)
     return Adapter(
         network,
-        model.load_tokenizer(located),
+        adapter_files.tokenizer_of(folder, located),
         task,
         tuple(meta["labels"]),
         meta["max_tokens"],

@@ -1,4 +1,4 @@
-"""The sections of a recipe that work on raw text: `text`, `tokenizer`, `adapt`, and their defaults."""
+"""The sections of a recipe that work on raw text, and their defaults: `text`, `tokenizer`, `adapt`."""
 
 from __future__ import annotations
 
@@ -148,14 +148,16 @@ def text_faults(
             yield "adapt needs raw text: give text.files"
         if extend is not None and not extend.prebuilt:
             yield "tokenizer.extend needs raw text to learn from: give text.files, or name prebuilt"
-    if adapt is not None and adapt.objective in ("align", "both"):
-        if text is not None and text.translations is None:
-            yield (
-                f"adapt.objective: {adapt.objective} learns from parallel text: give "
-                "text.translations, or set adapt.objective: mlm (a base with a masked-LM head)"
-            )
+    parallel = adapt is not None and adapt.objective in ("align", "both")
+    if parallel and text is not None and text.translations is None:
+        yield (
+            "adapt.objective: align learns from parallel text: give text.translations, or set "
+            "adapt.objective: mlm (a base with a masked-LM head)"
+        )
     if extend is not None:
         needs: dict[str, tuple[str, ...]] = {"align": ("translations",), "lexicon": ("lexicon",)}
         for key in needs.get(extend.init, ()):
             if text is None or getattr(text, key) is None:
-                yield f"tokenizer.extend.init: {extend.init} needs text.{key}; add it, or write auto"
+                yield (
+                    f"tokenizer.extend.init: {extend.init} needs text.{key}; add it, or write auto"
+                )

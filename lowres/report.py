@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lowres import charts, figures
+from lowres import charts, figures, gains
 from lowres.figures import ADAPTER, MISSING, Figure, LanguageRow, Summary, number
 
 if TYPE_CHECKING:
@@ -39,6 +39,12 @@ NARROW_HEADINGS = {
     "probe": "Frozen\nbase",
     "tfidf-target": "TF-IDF,\ntarget",
     "lookup-target": "Lookup,\ntarget",
+}
+GAIN_HEADINGS = {
+    "base-as-is": "Base as\nit is",
+    "adapted-old-vocabulary": "Adapted,\nold vocab.",
+    "extended-only": "Extended\nonly",
+    "adapter": "Adapter",
 }
 INTERVAL_NOTE = (
     "95% intervals: bootstrap over test examples, bounds averaged over seeds; ± standard deviation "
@@ -84,8 +90,31 @@ def summary_table(results: Results) -> Group:
         *((part.text, "bold" if part.strong else "") for part in figures.answer(summary))
     )
     blocks: list[RenderableType] = [table, answer, Text(INTERVAL_NOTE, style="dim")]
+    blocks += _gains_table(results, summary)
     blocks += [Text.assemble(("! ", "bold yellow"), warning) for warning in results.warnings]
     return Group(*blocks)
+
+
+def _gains_table(results: Results, summary: Summary) -> list[RenderableType]:
+    """The adapter beside its controls, and what may be claimed; nothing where there are none."""
+    found = gains.of(results, summary.metric)
+    if found is None:
+        return []
+    title = Text(f"\nWhat it is due to: {figures.metric_name(summary.metric)}", style="bold")
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, title=title)
+    table.title_justify = "left"
+    table.add_column("Target")
+    for system in found.systems:
+        table.add_column(GAIN_HEADINGS.get(system, system), justify="right")
+    table.add_column("gain over\nold vocab.", justify="right")
+    for row in found.rows:
+        over = row.over_old or row.over_base
+        table.add_row(
+            "mean" if row.n is None else row.language,
+            *(number(row.values.get(system)) for system in found.systems),
+            MISSING if over is None else figures.interval_of_points(over),
+        )
+    return [table, Text(found.claim)]
 
 
 def _cells(row: LanguageRow, summary: Summary) -> list[RenderableType]:
@@ -170,6 +199,7 @@ def write_report(results: Results, path: Path) -> None:
         figures.energy,
         figures.metric_name,
         figures.heading,
+        figures.interval_of_points,
     )
     environment.filters |= {function.__name__: function for function in formats}
     environment.filters["percent"] = _percent
@@ -249,6 +279,7 @@ def _view(results: Results) -> dict[str, Any]:
         "seeds": [
             SeedLine(seed, _seed_mean(results, summary.metric, seed.seed)) for seed in results.seeds
         ],
+        "gains": gains.of(results, summary.metric),
         "names": {language.code: language for language in results.languages},
         "verdicts": VERDICTS,
         "statuses": figures.STATUSES,

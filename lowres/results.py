@@ -32,7 +32,8 @@ class Stage(Row):
 class Score(Row):
     """One figure. `seed` is null for systems without one. `low`, `high`: 95% bootstrap interval.
 
-    `system`: adapter, majority, tfidf, lookup, probe, tfidf-target, lookup-target.
+    `system`: adapter, majority, tfidf, lookup, probe, tfidf-target, lookup-target; of a recipe that
+    extends or adapts also the controls base-as-is, adapted-old-vocabulary, extended-only.
     `language`: a FLORES code. `n`: test examples.
     """
 
@@ -62,7 +63,10 @@ class Average(Row):
 
 
 class Comparison(Row):
-    """Paired bootstrap on the same examples: delta = a - b, two-sided p."""
+    """Paired bootstrap on the same examples: delta = a - b, two-sided p.
+
+    `language`: a code, or `targets` for the mean over all of them.
+    """
 
     a: str
     b: str
@@ -148,6 +152,74 @@ class TokenizerRecord(Row):
     unknown_share: float
     windows: int
     """Examples that needed more than one window."""
+    fertility_before: float | None = None
+    unknown_share_before: float | None = None
+    """Of the base's own tokenizer, where the recipe extends it."""
+
+
+class CurveOfPieces(Row):
+    pieces: int
+    tokens: float
+    """Of lines kept out of learning, over the tokens before."""
+    unknown: float
+
+
+class ExtendedLanguage(Row):
+    """Held-out lines of the raw text; fertility: pieces a word; shares are of 1."""
+
+    language: str
+    n: int
+    fertility_before: float
+    fertility_after: float
+    pieces_before: int
+    pieces_after: int
+    unknown_before: float
+    unknown_after: float
+    round_trip_before: float
+    round_trip_after: float
+
+
+class ChangedLanguage(Row):
+    language: str
+    n: int
+    share: float
+    """Lines whose ids the extension changes."""
+
+
+class ExtensionRecord(Row):
+    """The tokenizer's extension. `left_out`: candidates that would change other languages."""
+
+    pieces: int
+    chosen: str
+    offered: int
+    left_out: int
+    init: str | None
+    curve: list[CurveOfPieces]
+    languages: list[ExtendedLanguage]
+    changed: list[ChangedLanguage]
+
+
+class AdaptationFigure(Row):
+    language: str
+    name: str
+    value: float
+    n: int
+
+
+class AdaptationRecord(Row):
+    """One language adapter; figures are of held-out lines."""
+
+    stage: str
+    languages: list[str]
+    objective: str
+    steps: int
+    items: int
+    cut: int
+    seconds: float
+    before: list[AdaptationFigure]
+    after: list[AdaptationFigure]
+    loss: list[tuple[int, float]]
+    notes: list[str]
 
 
 class DataRecord(Row):
@@ -178,6 +250,8 @@ class Results(BaseModel):
     confusions: list[Confusion]
     mistakes: list[Mistake]
     tokenizer: list[TokenizerRecord]
+    extension: ExtensionRecord | None = None
+    adaptations: list[AdaptationRecord] = Field(default_factory=list)
     resources: Resources
     warnings: list[str]
     versions: dict[str, str]

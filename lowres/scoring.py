@@ -6,9 +6,11 @@ import platform
 import statistics
 from collections.abc import Sequence
 from importlib import metadata
-from typing import Literal
+from typing import Any, Literal
 
-from lowres import __version__, mistakes, stats
+from pydantic import BaseModel
+
+from lowres import __version__, comparing, mistakes, stats
 from lowres.artifacts import Manifest, RunFolder
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
@@ -17,10 +19,12 @@ from lowres.languages import describe
 from lowres.predictions import Answers
 from lowres.recipe import Recipe
 from lowres.results import (
+    AdaptationRecord,
     Average,
     BaseRecord,
     Comparison,
     CurvePoint,
+    ExtensionRecord,
     LanguageRecord,
     Resources,
     Results,
@@ -30,6 +34,7 @@ from lowres.results import (
     TokenizerRecord,
     Verdict,
 )
+from lowres.variants import Variant
 
 ADAPTER = "adapter"
 LIBRARIES = (
@@ -46,9 +51,14 @@ def collect(
     folder: RunFolder,
     seconds: float,
     peak_mb: float,
+    variants: Sequence[Variant] = (),
+    prepared: Sequence[str] = (),
 ) -> Results:
     """Everything that `results.json` holds, from the run folder's finished stages."""
+    controls = [v for v in variants if v.folder]
     trained = [_whole(folder, f"train/{seed}") for seed in recipe.seeds]
+    before = [_whole(folder, name) for name in prepared]
+    beside = [_whole(folder, v.training(seed)) for v in controls for seed in recipe.seeds]
     evaluated = _whole(folder, "evaluate")
     answers = Answers(
         folder.path / "evaluate" / "predictions",
@@ -57,11 +67,16 @@ def collect(
     systems: list[str] = evaluated.notes["systems"]
     metrics = metric_names(recipe, data.labels)
     seeds = [seed_record(m) for m in trained]
-    scores = _scores(recipe, data, answers, systems, metrics)
+    scores = _scores(recipe, data, answers, systems, metrics, controls)
     kept = [s.seed for s in seeds if s.status == "ok"]
     middle = median_seed(scores, metrics[0], kept or list(recipe.seeds))
-    comparisons = _comparisons(recipe, data, answers, systems, metrics[0], middle)
-    stages = [*trained, evaluated]
+    beside_controls = [(v.system, v.answers(middle)) for v in controls]
+    compared = [*((name, name) for name in systems), *beside_controls]
+    comparisons = comparing.with_systems(recipe, data, answers, compared, metrics[0], middle)
+    comparisons += comparing.over_targets(
+        recipe, data, answers, beside_controls, metrics[0], middle
+    )
+    stages = [*before, *trained, *beside, evaluated]
     return Results(
         schema=1,
         recipe=recipe.model_dump(mode="json"),
@@ -83,6 +98,12 @@ def collect(
         confusions=mistakes.confusions(data, answers, middle),
         mistakes=mistakes.surest(data, answers, middle),
         tokenizer=[TokenizerRecord(**row) for row in evaluated.notes["tokenizer"]],
+        extension=_extension(before),
+        adaptations=[
+            AdaptationRecord(stage=m.name, **_fields(AdaptationRecord, m))
+            for m in before
+            if m.name != "extend"
+        ],
         resources=Resources(
             seconds=round(sum(m.seconds for m in stages), 1),
             peak_mb=max(peak_mb, *(m.peak_mb for m in stages)),
@@ -93,6 +114,16 @@ def collect(
         warnings=[*data.warnings, *evaluated.notes.get("warnings", [])],
         versions=versions(),
     )
+
+
+def _extension(prepared: Sequence[Manifest]) -> ExtensionRecord | None:
+    found = [m for m in prepared if m.name == "extend"]
+    return ExtensionRecord(**_fields(ExtensionRecord, found[0])) if found else None
+
+
+def _fields(record: type[BaseModel], manifest: Manifest) -> dict[str, Any]:
+    """The notes of a stage that a record keeps; others (energy) stand elsewhere."""
+    return {key: value for key, value in manifest.notes.items() if key in record.model_fields}
 
 
 def _base(recipe: Recipe, located: LocatedBase, trained: Manifest) -> BaseRecord:
@@ -159,9 +190,11 @@ def _scores(
     answers: Answers,
     systems: Sequence[str],
     metrics: Sequence[str],
+    controls: Sequence[Variant],
 ) -> list[Score]:
     runs: list[tuple[str, int | None, str]] = [
         *((ADAPTER, seed, str(seed)) for seed in recipe.seeds),
+        *((v.system, seed, v.answers(seed)) for v in controls for seed in recipe.seeds),
         *((system, None, system) for system in systems),
     ]
     scores = []
@@ -199,7 +232,9 @@ def median_seed(scores: Sequence[Score], metric: str, seeds: Sequence[int]) -> i
     means = {}
     for seed in seeds:
         values = [
-            s.value for s in scores if s.seed == seed and s.metric == metric and s.role == "target"
+            s.value
+            for s in scores
+            if (s.system, s.seed, s.metric, s.role) == (ADAPTER, seed, metric, "target")
         ]
         means[seed] = statistics.fmean(values) if values else 0.0
     ordered = sorted(means, key=lambda seed: (means[seed], seed))
@@ -219,7 +254,8 @@ def _averages(scores: Sequence[Score], kept: Sequence[int]) -> list[Average]:
         languages = {s.language for s in inside}
         for system, metric in dict.fromkeys((s.system, s.metric) for s in inside):
             per_seed = []
-            for seed in kept if system == ADAPTER else [None]:
+            seeded = any(s.seed is not None for s in inside if s.system == system)
+            for seed in kept if seeded else [None]:
                 values = {
                     s.language: s.value
                     for s in inside
@@ -241,43 +277,6 @@ def _averages(scores: Sequence[Score], kept: Sequence[int]) -> list[Average]:
                     )
                 )
     return averages
-
-
-def _comparisons(
-    recipe: Recipe,
-    data: LabelledData,
-    answers: Answers,
-    systems: Sequence[str],
-    metric: str,
-    seed: int,
-) -> list[Comparison]:
-    rows = []
-    for language in data.tests:
-        for system in systems:
-            if not answers.has(system, language):
-                continue
-            found = stats.paired(
-                metric,
-                answers.gold(language),
-                answers.labels(str(seed), language),
-                answers.labels(system, language),
-                data.labels,
-                recipe.evaluate.bootstrap,
-            )
-            rows.append(
-                Comparison(
-                    a=ADAPTER,
-                    b=system,
-                    language=language,
-                    metric=metric,
-                    delta=found.delta,
-                    low=found.low,
-                    high=found.high,
-                    p=found.p,
-                    seed=seed,
-                )
-            )
-    return rows
 
 
 def _verdicts(

@@ -84,13 +84,31 @@ def paired(
     p = 2 min(share of resamples with delta <= 0, share with delta >= 0), each share with one
     added to both of its counts, so that no finite number of resamples gives p = 0.
     """
-    value_a, draws_a = _bootstrap(metric, gold, a, labels, resamples, seed)
-    value_b, draws_b = _bootstrap(metric, gold, b, labels, resamples, seed)
-    draws = draws_a - draws_b
+    return paired_mean(metric, [(gold, a, b)], labels, resamples, seed)
+
+
+def paired_mean(
+    metric: str,
+    tests: Sequence[tuple[Answers, Answers, Answers]],
+    labels: Sequence[str],
+    resamples: int,
+    seed: int = 0,
+) -> Delta:
+    """As `paired`, of the mean over several test sets, each given as (gold, a, b).
+
+    Sets of one size are resampled alike: in a parallel set an example is the same in all languages.
+    """
+    deltas, all_draws = [], []
+    for gold, a, b in tests:
+        value_a, draws_a = _bootstrap(metric, gold, a, labels, resamples, seed)
+        value_b, draws_b = _bootstrap(metric, gold, b, labels, resamples, seed)
+        deltas.append(value_a - value_b)
+        all_draws.append(draws_a - draws_b)
+    draws = np.mean(all_draws, axis=0)
     low, high = np.percentile(draws, (2.5, 97.5))
     tails = ((draws <= 0).sum() + 1, (draws >= 0).sum() + 1)
     p = min(1.0, 2 * float(min(tails)) / (resamples + 1))
-    return Delta(value_a - value_b, float(low), float(high), p)
+    return Delta(float(np.mean(deltas)), float(low), float(high), p)
 
 
 def collapsed(predicted: Answers, gold: Answers) -> bool:

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -268,7 +269,7 @@ def _knee(curve: Sequence[CurvePoint], languages: int) -> int:
     tokens always pays.
     """
     knee = curve[0].pieces
-    for before, after in zip(curve, curve[1:], strict=False):
+    for before, after in pairwise(curve):
         thousands = (after.pieces - before.pieces) / 1000 / languages
         pays = (before.tokens - after.tokens) / thousands >= KNEE_SHARE
         if pays or before.unknown - after.unknown >= 0.001:

@@ -1,0 +1,279 @@
+"""What the task is trained on: the base, extended and adapted as the recipe says, and its controls.
+
+The controls answer what a gain is due to: the base as it is, the same adaptation of the old
+vocabulary, the extension without adaptation. Same data, same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lowres import artifacts
+from lowres.artifacts import RunFolder
+from lowres.errors import RunError
+from lowres.progress import Progress
+from lowres.recipe import Recipe
+from lowres.recipe_text import Adapt, Text
+from lowres.variants import BASE_AS_IS, EXTENDED_ONLY, OLD_VOCABULARY, Variant
+
+if TYPE_CHECKING:
+    from lowres.bases import LocatedBase
+    from lowres.hardware import Hardware
+    from lowres.material import LanguageText
+
+
+def stage_names(recipe: Recipe) -> list[str]:
+    """The stages of `make`, in order."""
+    names = ["extend"] if _extends(recipe) else []
+    if recipe.adapt is None:
+        return names
+    main = [f"adapt/{code}" for code in _languages(recipe)] if _alone(recipe) else ["adapt"]
+    control = [_beside(OLD_VOCABULARY) + name for name in main]
+    return [*names, *main, *(control if _extends(recipe) and recipe.adapt.controls else [])]
+
+
+def training_names(recipe: Recipe) -> list[str]:
+    """The stages that train the task, in order."""
+    return [f"{place}train/{seed}" for place in _places(recipe) for seed in recipe.seeds]
+
+
+def _places(recipe: Recipe) -> list[str]:
+    places = [""]
+    if not stage_names(recipe) or (recipe.adapt is not None and not recipe.adapt.controls):
+        return places
+    places.append(_beside(BASE_AS_IS))
+    if _extends(recipe) and recipe.adapt is not None:
+        places += [_beside(OLD_VOCABULARY), _beside(EXTENDED_ONLY)]
+    return places
+
+
+def variants(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> list[Variant]:
+    """The recipe's own first, then its controls; the stages of `make` are done."""
+    extension = str(folder.path / "extend") if _extends(recipe) else None
+    extended = replace(located, extension=extension)
+    under = {
+        "": _adapted(recipe, extended, folder, ""),
+        _beside(BASE_AS_IS): located,
+        _beside(OLD_VOCABULARY): _adapted(recipe, located, folder, _beside(OLD_VOCABULARY)),
+        _beside(EXTENDED_ONLY): extended,
+    }
+    return [
+        Variant(place.split("/")[1] if place else "adapter", under[place], place)
+        for place in _places(recipe)
+    ]
+
+
+def fingerprint(recipe: Recipe, located: LocatedBase) -> str:
+    """What `make` returns, without making anything."""
+    if not stage_names(recipe):
+        return ""
+    from lowres import material
+
+    texts = material.load(recipe.text, recipe.languages.targets) if recipe.text else ()
+    return _inputs(recipe, located, texts)
+
+
+def make(
+    recipe: Recipe,
+    located: LocatedBase,
+    machine: Hardware,
+    folder: RunFolder,
+    progress: Progress,
+) -> str:
+    """Run the extend and adapt stages, those of the controls too; returns a fingerprint of all
+    that they depend on (empty where the recipe has none)."""
+    if not stage_names(recipe):
+        return ""
+    from lowres import adapt, material
+
+    if recipe.adapt is not None:
+        adapt.check_base(recipe.adapt.objective, located)
+    texts = material.load(recipe.text, recipe.languages.targets) if recipe.text else ()
+    for text in texts:
+        for note in text.notes:
+            progress.say(f"{text.language}: {note}")
+    inputs = _inputs(recipe, located, texts)
+    own = located
+    if _extends(recipe):
+        own = replace(located, extension=str(folder.path / "extend"))
+        _extend(recipe, located, texts, folder, inputs, progress)
+    if recipe.adapt is not None:
+        _adapt(recipe, own, texts, machine, folder, inputs, "", progress)
+        if _extends(recipe) and recipe.adapt.controls:
+            place = _beside(OLD_VOCABULARY)
+            _adapt(recipe, located, texts, machine, folder, inputs, place, progress)
+    return inputs
+
+
+def _extends(recipe: Recipe) -> bool:
+    return recipe.tokenizer is not None and recipe.tokenizer.extend is not None
+
+
+def _alone(recipe: Recipe) -> bool:
+    """Whether each language has an adapter of its own."""
+    return recipe.adapt is not None and recipe.adapt.per_language
+
+
+def _languages(recipe: Recipe) -> tuple[str, ...]:
+    assert recipe.text is not None, "the recipe's own check: adapt needs text"
+    named = recipe.text.languages
+    return recipe.languages.targets if named == "targets" else tuple(named)
+
+
+def _beside(system: str) -> str:
+    return f"controls/{system}/"
+
+
+def _adapted(recipe: Recipe, located: LocatedBase, folder: RunFolder, place: str) -> LocatedBase:
+    """The base with its language adapter, or with one a language to be scored with."""
+    if recipe.adapt is None:
+        return located
+    top = folder.path / f"{place}adapt"
+    if not recipe.adapt.per_language:
+        return replace(located, language=str(top / "adapter"))
+    each = tuple((code, str(top / code / "adapter")) for code in _languages(recipe))
+    return replace(located, per_language=each)
+
+
+def _inputs(recipe: Recipe, located: LocatedBase, texts: tuple[LanguageText, ...]) -> str:
+    sections = {
+        name: getattr(recipe, name).model_dump(mode="json")
+        for name in ("text", "tokenizer", "adapt", "base")
+        if getattr(recipe, name) is not None
+    }
+    where = [located.hub_id, located.revision, located.obtained]
+    learnt = [[text.record(), len(text.learning_pairs), len(text.lexicon)] for text in texts]
+    return artifacts.fingerprint([sections, where, learnt])
+
+
+def _extend(
+    recipe: Recipe,
+    located: LocatedBase,
+    texts: tuple[LanguageText, ...],
+    folder: RunFolder,
+    inputs: str,
+    progress: Progress,
+) -> None:
+    if folder.finished("extend", inputs) is not None:
+        progress.say("extend: done before")
+        return
+    from lowres.extend import extend, summary
+
+    assert recipe.tokenizer is not None, "only called where the recipe extends"
+    assert recipe.tokenizer.extend is not None, "only called where the recipe extends"
+    with folder.stage("extend", inputs) as stage:
+        found = extend(recipe.tokenizer.extend, located, texts, stage.path)
+        stage.notes.update(summary(found))
+    for row in found.languages:
+        progress.say(
+            f"extend: {row.language}: {row.fertility_before:.2f} -> {row.fertility_after:.2f} "
+            f"pieces a word, {row.unknown_before:.1%} -> {row.unknown_after:.2%} unknown"
+        )
+
+
+def _adapt(
+    recipe: Recipe,
+    located: LocatedBase,
+    texts: tuple[LanguageText, ...],
+    machine: Hardware,
+    folder: RunFolder,
+    inputs: str,
+    place: str,
+    progress: Progress,
+) -> None:
+    from lowres import hardware
+    from lowres.adapt import adapt
+
+    assert recipe.adapt is not None
+    for name, chosen in _jobs(recipe, texts, place):
+        if folder.finished(name, inputs) is not None:
+            progress.say(f"{name}: done before")
+            continue
+        with hardware.enough_memory(recipe, "train"), folder.stage(name, inputs) as stage:
+            done = adapt(
+                recipe.adapt,
+                recipe.base,
+                located,
+                chosen,
+                machine,
+                stage.path,
+                progress,
+                recipe.seeds[0],
+            )
+            stage.notes.update(asdict(done))
+        for before, after in zip(done.before, done.after, strict=True):
+            progress.say(
+                f"{name}: {before.language}: {before.name} {before.value:.3f} -> {after.value:.3f}"
+            )
+
+
+def _jobs(
+    recipe: Recipe, texts: tuple[LanguageText, ...], place: str
+) -> Iterator[tuple[str, tuple[LanguageText, ...]]]:
+    if not _alone(recipe):
+        yield f"{place}adapt", texts
+        return
+    for text in texts:
+        yield f"{place}adapt/{text.language}", (text,)
+
+
+def adapt_alone(
+    options: Adapt,
+    base: str,
+    quantization: str,
+    text: Text,
+    extension: Path | None,
+    out: Path,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """One language adapter outside any recipe, into `out`; returns what the stage's manifest notes.
+
+    Raises `RunError` when the extension is of another base, or `out` holds something else.
+    """
+    from lowres import bases, hardware, material, model
+    from lowres import extension as extensions
+    from lowres.adapt import adapt, check_base
+    from lowres.recipe import Base
+
+    chosen = Base(name=base, quantization=quantization)
+    located = bases.locate(base)
+    check_base(options.objective, located)
+    if extension is not None:
+        state = extensions.state_of(model.load_tokenizer(located))
+        found = extensions.read(extension)
+        extensions.check_vocabulary(found, state, f"--extension {extension}", base)
+        located = replace(located, extension=str(extension.resolve()))
+    texts = material.load(text, ())
+    inputs = artifacts.fingerprint(
+        [
+            options.model_dump(mode="json"),
+            [located.hub_id, located.revision, located.obtained, quantization, seed],
+            [[t.record(), len(t.learning_pairs), len(t.lexicon)] for t in texts],
+            str(extension),
+        ]
+    )
+    folder = RunFolder(out.resolve().parent)
+    name = out.resolve().name
+    done = folder.finished(name, inputs)
+    if done is None:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise RunError(f"--out {out}: exists already; give another folder, or remove it")
+        with folder.stage(name, inputs) as stage:
+            found_now = adapt(
+                options,
+                chosen,
+                located,
+                texts,
+                hardware.detect(),
+                stage.path,
+                progress,
+                seed,
+            )
+            stage.notes.update(asdict(found_now))
+        done = folder.finished(name, inputs)
+    assert done is not None, "the stage has just been made"
+    return done.notes

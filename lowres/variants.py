@@ -1,0 +1,33 @@
+"""The ways of one study to train its task: the recipe's own, and the controls beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lowres.bases import LocatedBase
+
+BASE_AS_IS = "base-as-is"
+OLD_VOCABULARY = "adapted-old-vocabulary"
+EXTENDED_ONLY = "extended-only"
+CONTROLS = (BASE_AS_IS, OLD_VOCABULARY, EXTENDED_ONLY)
+"""In the order of the tables."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train the task: the recipe's own (`system` "adapter") or a control."""
+
+    system: str
+    located: LocatedBase
+    folder: str
+    """Of its stages inside the run folder, with a slash at the end; empty for the recipe's own."""
+
+    def training(self, seed: int) -> str:
+        """The name of the stage that trains one seed."""
+        return f"{self.folder}train/{seed}"
+
+    def answers(self, seed: int) -> str:
+        """The folder of one seed's answers inside `predictions`."""
+        return str(seed) if not self.folder else f"{self.system}/{seed}"
