@@ -102,6 +102,7 @@ def adapt(
     state = _State.read(folder / CHECKPOINT) or _State(0, tuple(learner.objective.figures()))
     if state.tensors is not None:
         _restore(learner, state.tensors)
+        state.tensors = None
     _train(learner, options, state, folder, progress, seed, save_every_s)
     after = tuple(learner.objective.figures())
     _save(learner.network, folder / ADAPTER, located)
@@ -313,6 +314,6 @@ def check_base(objective: str, located: LocatedBase) -> None:
         if not any(name.endswith("ForMaskedLM") for name in classes):
             raise BaseModelError(
                 f"adapt.objective {objective}: {located.name} has no masked-LM head "
-                f"({', '.join(classes) or 'an encoder alone'}); set adapt.objective: align and give "
-                "text.translations, or take XLM-R, mBERT or mmBERT"
+                f"({', '.join(classes) or 'an encoder alone'}); set adapt.objective: align and "
+                "give text.translations, or take XLM-R, mBERT or mmBERT"
             )

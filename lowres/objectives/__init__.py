@@ -1,9 +1,10 @@
-"""What a language adapter learns. One file adds one objective; the name of the file is its name.
+"""What a language adapter learns. One file adds one objective; its name is the objective's.
 
-A file defines `class Objective` with `__init__(self, job: Job)`, `lengths` (tokens of every item, for
-batches of similar length), `loss(chosen, step) -> Tensor` (mean over the batch; a function of its
-arguments and the seed alone, so that resume is exact) and `figures() -> list[Figure]` on held-out
-lines; and `masked_lm: bool`, whether it needs a base with a masked-LM head.
+A file defines `class Objective` with `__init__(self, job: Job)`, `lengths` (tokens of every item,
+for batches of similar length), `loss(chosen, step) -> Tensor` (mean over the batch; a function of
+its arguments and the seed alone, so that resume is exact) and `figures() -> list[Figure]` on
+held-out lines; `masked_lm: bool`, whether it needs a base with a masked-LM head, and
+`parallel: bool`, whether every text needs translations.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+from lowres.errors import DataError
 
 if TYPE_CHECKING:
     import torch
@@ -60,6 +63,7 @@ class Objective(Protocol):
     """The contract of a file in this folder."""
 
     masked_lm: bool
+    parallel: bool
     lengths: Sequence[int] | np.ndarray
 
     def __init__(self, job: Job) -> None: ...
@@ -69,6 +73,15 @@ class Objective(Protocol):
 
     def figures(self) -> list[Figure]:
         """How good the network is now."""
+
+
+def check_enough(found: int, batch: int) -> None:
+    """Raise `DataError` for fewer items than a batch."""
+    if found < batch:
+        raise DataError(
+            f"adapt: {found} lines to learn from, fewer than adapt.batch {batch}; give more text, "
+            "or set a smaller adapt.batch"
+        )
 
 
 def encoder_of(tokenizer: Any, max_tokens: int) -> Any:

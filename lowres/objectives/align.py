@@ -2,10 +2,10 @@
 
 The student is the base with the language adapter, reading the language; the teacher is the base
 alone, reading the translation (Reimers and Gurevych 2020, arXiv:2004.09813). Both the mean over the
-tokens and the first token's vector are pulled, as task heads read one or the other. A contrast with
-the other translations of the batch keeps lines apart (InfoNCE, van den Oord et al. 2018,
-arXiv:1807.03748). Vectors are centred by the teacher's mean: uncentred ones of sentence encoders lie
-in a narrow cone, where everything is alike.
+tokens and the first token's vector are pulled, as task heads read one or the other. A contrast
+with the other translations of the batch keeps lines apart (InfoNCE, van den Oord et al. 2018,
+arXiv:1807.03748). Vectors are centred by the teacher's mean: uncentred ones of sentence encoders
+lie in a narrow cone, where everything is alike.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Objective:
     """Cosine and contrast with the teacher's vectors, [mean, first token] of each pair."""
 
     masked_lm = False
+    parallel = True
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -56,13 +57,12 @@ class Objective:
 
     def _vectors(self, store: TokenStore) -> np.ndarray:
         """[lines, 2, hidden] float16 of the network as it is now."""
-        network, hardware = self._job.network, self._job.hardware
+        network = self._job.network
         out = np.zeros((len(store), 2, network.config.hidden_size), dtype=np.float16)
         network.eval()
         with torch.inference_mode():
             for chosen in inference.batches(store.lengths.tolist(), self._job.batch_tokens):
                 out[chosen] = self._pooled(store, chosen).cpu().numpy().astype(np.float16)
-        del hardware
         return out
 
     def _pooled(self, store: TokenStore, chosen: Sequence[int]) -> torch.Tensor:
@@ -87,9 +87,10 @@ class Objective:
         pull = (1 - functional.cosine_similarity(student, teacher, dim=-1)).sum(dim=1).mean()
         if not options.contrast:
             return pull
-        scores = functional.normalize(student[:, 0], dim=-1) @ functional.normalize(
-            teacher[:, 0], dim=-1
-        ).mT
+        scores = (
+            functional.normalize(student[:, 0], dim=-1)
+            @ functional.normalize(teacher[:, 0], dim=-1).mT
+        )
         same = torch.from_numpy(self._same[list(chosen)]).to(scores.device)
         twins = same.unsqueeze(0) == same.unsqueeze(1)
         twins.fill_diagonal_(False)
