@@ -201,7 +201,8 @@ def summarise(results: Results) -> Summary:
     trusted = {record.seed for record in results.seeds if record.status == "ok"}
     scores = [s for s in results.scores if s.metric == metric]
     usable = [s for s in scores if s.system != ADAPTER or s.seed is None or s.seed in trusted]
-    found = {s.system for s in scores} - {*CONTROLS}  # they have a table of their own
+    # controls and few-shot systems have a table of their own
+    found = {s.system for s in scores if s.system not in CONTROLS and "-shot" not in s.system}
     known = [system for system in SYSTEMS if system in found]
     source_codes = set(_source_codes(results))
     rows = [_row(results, language, scores, usable, source_codes) for language in results.languages]

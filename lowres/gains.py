@@ -41,16 +41,18 @@ class Gains:
 def of(results: Results, metric: str) -> Gains | None:
     """The gains of a run in one metric; None where it has no controls."""
     controls = [s for s in CONTROLS if any(score.system == s for score in results.scores)]
-    if not controls:
+    shots = list(dict.fromkeys(s.system for s in results.scores if s.system.endswith("-shot")))
+    if not controls and not shots:
         return None
-    systems = (*controls, "adapter")
+    systems = (*controls, "adapter", *shots)
     scores = [s for s in results.scores if s.metric == metric and s.system in systems]
     targets = list(dict.fromkeys(s.language for s in scores if s.role == "target"))
     rows = [_row(results, scores, systems, [code], code) for code in targets]
     if len(targets) > 1:
         rows.append(_row(results, scores, systems, targets, OVER_TARGETS))
     against = OLD_VOCABULARY if OLD_VOCABULARY in systems else BASE_AS_IS
-    return Gains(systems, tuple(rows), _claim(results, metric, targets, against))
+    claim = _claim(results, metric, targets, against) if controls else ""
+    return Gains(systems, tuple(rows), claim)
 
 
 def _row(

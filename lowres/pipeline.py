@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lowres import artifacts, preparation
 from lowres.artifacts import RunFolder
@@ -141,7 +141,8 @@ def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _
             name = variant.training(seed)
             if folder.finished(name, study.inputs) is None:
                 partial = artifacts.partial_path(folder.path / name)
-                train(recipe, seed, labelled, variant.located, machine, partial, Silent())
+                seen, _ = study.seen(variant, seed)
+                train(recipe, seed, seen, variant.located, machine, partial, Silent())
             team.wait()
     team.wait()
     raise SystemExit(0)
@@ -168,14 +169,26 @@ class Study:
     @property
     def inputs(self) -> str:
         """Fingerprint of all that training depends on."""
-        plain = {
+        plain: dict[str, Any] = {
             "recipe": digest(self.recipe),
             "base": [self.located.hub_id, self.located.revision, self.located.obtained],
             "train": self.labelled.train.to_dict(),
             "dev": self.labelled.dev.to_dict(),
             "labels": self.labelled.labels,
         }
+        if self.recipe.languages.shots:
+            shown = {code: rows.to_dict() for code, rows in self.labelled.target_train.items()}
+            plain["target_train"] = shown
         return artifacts.fingerprint({**plain, "under": self.under} if self.under else plain)
+
+    def seen(self, variant: Variant, seed: int) -> tuple[LabelledData, dict[str, list[str]]]:
+        """What a variant is trained on, and the ids of the targets' examples among it."""
+        if variant.shots is None:
+            return self.labelled, {}
+        from lowres import shots
+
+        targets, gold = self.recipe.languages.targets, self.recipe.task.gold_field
+        return shots.add(self.labelled, variant.shots, targets, gold, seed)
 
 
 def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, team: _Team) -> None:
@@ -193,16 +206,19 @@ def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, t
         study.folder.stage(name, inputs) as stage,
     ):
         team.wait()
+        labelled, ids = study.seen(variant, seed)
         outcome = train(
             study.recipe,
             seed,
-            study.labelled,
+            labelled,
             variant.located,
             study.machine,
             stage.path,
             progress,
         )
         stage.notes.update(asdict(outcome))
+        if ids:
+            stage.notes["target_examples"] = ids
     team.wait()
     kept = "mean of epochs" if outcome.best_step is None else f"at step {outcome.best_step}"
     progress.say(f"{name}: source dev {outcome.dev:.3f} {kept}")

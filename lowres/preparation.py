@@ -17,7 +17,7 @@ from lowres.errors import RunError
 from lowres.progress import Progress
 from lowres.recipe import Recipe
 from lowres.recipe_text import Adapt, Text
-from lowres.variants import BASE_AS_IS, EXTENDED_ONLY, OLD_VOCABULARY, Variant
+from lowres.variants import BASE_AS_IS, EXTENDED_ONLY, OLD_VOCABULARY, Variant, few_shot
 
 if TYPE_CHECKING:
     from lowres.bases import LocatedBase
@@ -37,7 +37,8 @@ def stage_names(recipe: Recipe) -> list[str]:
 
 def training_names(recipe: Recipe) -> list[str]:
     """The stages that train the task, in order."""
-    return [f"{place}train/{seed}" for place in _places(recipe) for seed in recipe.seeds]
+    places = [*_places(recipe), *(f"shots/{shots}/" for shots in recipe.languages.shots)]
+    return [f"{place}train/{seed}" for place in places for seed in recipe.seeds]
 
 
 def _places(recipe: Recipe) -> list[str]:
@@ -60,9 +61,16 @@ def variants(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> list[Va
         _beside(OLD_VOCABULARY): _adapted(recipe, located, folder, _beside(OLD_VOCABULARY)),
         _beside(EXTENDED_ONLY): extended,
     }
-    return [
+    found = [
         Variant(place.split("/")[1] if place else "adapter", under[place], place)
         for place in _places(recipe)
+    ]
+    return [
+        *found,
+        *(
+            Variant(few_shot(shots), under[""], f"shots/{shots}/", shots)
+            for shots in recipe.languages.shots
+        ),
     ]
 
 

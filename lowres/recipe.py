@@ -48,6 +48,17 @@ class Base(Section):
         return value
 
 
+def _shots(value: Any) -> Any:
+    value = [value] if isinstance(value, int | str) else value
+    for each in value if isinstance(value, list | tuple) else ():
+        number = isinstance(each, int) and not isinstance(each, bool) and each > 0
+        if each != "all" and not number:
+            raise ValueError(f"expected whole numbers from 1 on, or all, not {each!r}")
+    if isinstance(value, list | tuple) and len(set(value)) != len(value):
+        raise ValueError("names a number twice")
+    return value
+
+
 class Languages(Section):
     """Where labels come from and where transfer is measured (FLORES codes such as `yor_Latn`)."""
 
@@ -55,6 +66,8 @@ class Languages(Section):
     """One or several languages with labelled training data."""
     targets: LanguageList
     """Languages that transfer is measured on; their labels are only ever used to score."""
+    shots: Annotated[tuple[Whole | Literal["all"], ...], BeforeValidator(_shots)] = ()
+    """Also train with so many labelled examples of every target (10, 50, all), and score it."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Languages:
@@ -304,6 +317,11 @@ class Recipe(Section):
         """Extension and adaptation read the text section; what they cannot do without is there."""
         for fault in text_faults(self.text, self.tokenizer, self.adapt):
             raise ValueError(fault)
+        if self.adapt is not None and self.adapt.per_language and self.languages.shots:
+            raise ValueError(
+                "languages.shots: examples of a target cannot train beside the source's where each "
+                "language has its own adapter; set adapt.per_language: false"
+            )
         if self.adapt is not None and self.lora.dora:
             raise ValueError(
                 "lora.dora: a language adapter and a DoRA cannot become one adapter; set "

@@ -1,4 +1,4 @@
-"""The sections of a recipe that work on raw text, and their defaults: `text`, `tokenizer`, `adapt`."""
+"""Sections of a recipe that work on raw text, and their defaults: `text`, `tokenizer`, `adapt`."""
 
 from __future__ import annotations
 

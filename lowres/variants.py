@@ -15,6 +15,11 @@ CONTROLS = (BASE_AS_IS, OLD_VOCABULARY, EXTENDED_ONLY)
 """In the order of the tables."""
 
 
+def few_shot(shots: int | str) -> str:
+    """The system that also saw so many examples of every target: `10-shot`, `all-shot`."""
+    return f"{shots}-shot"
+
+
 @dataclass(frozen=True)
 class Variant:
     """One way to train the task: the recipe's own (`system` "adapter") or a control."""
@@ -23,6 +28,8 @@ class Variant:
     located: LocatedBase
     folder: str
     """Of its stages inside the run folder, with a slash at the end; empty for the recipe's own."""
+    shots: int | str | None = None
+    """Labelled examples of every target that it is trained on beside the source's."""
 
     def training(self, seed: int) -> str:
         """The name of the stage that trains one seed."""
