@@ -281,7 +281,6 @@ def _show_extension(found: Any) -> None:
     from rich.table import Table
 
     console = Console()
-    plain: Any = {"highlight": False, "markup": False, "soft_wrap": True}
     title = f"{len(found.pieces):,} new pieces ({found.chosen}), rows by {found.init}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("held-out lines", "n", "pieces a word", "unknown pieces", "pieces saved"):
