@@ -65,9 +65,11 @@ class LocatedBase:
     """Folder of a language adapter, see `stacking.py`."""
     per_language: tuple[tuple[str, str], ...] = ()
     """Language adapters that take the place of `language` when their language is scored."""
+    kept: str | None = None
+    """File of the rows that a trimmed table keeps, see `trimmed.py`."""
 
     def plain(self) -> LocatedBase:
-        """The base alone."""
+        """The base alone, trimmed or not."""
         return replace(self, extension=None, language=None, per_language=())
 
 

@@ -148,7 +148,7 @@ def _loaded(
     _settle(model)
     if quantization is None:
         model.to(hardware.device)  # type: ignore[arg-type]
-    stacking.under(model, located.extension, located.language)
+    stacking.under(model, located.extension, located.language, located.kept)
     return model
 
 
@@ -162,6 +162,18 @@ def embedding_table(located: bases.LocatedBase) -> np.ndarray:
     )
     table: np.ndarray = encoder.get_input_embeddings().weight.detach().numpy()
     return table
+
+
+def table_shape(located: bases.LocatedBase) -> tuple[int, int]:
+    """(rows, width) of the base's input embeddings; no weight is read."""
+    import torch
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(located.path)
+    with torch.device("meta"):
+        encoder = transformers.AutoModel.from_config(config)
+    rows, width = encoder.get_input_embeddings().weight.shape
+    return int(rows), int(width)
 
 
 def embedding_path(model: Any) -> str:

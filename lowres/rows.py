@@ -54,7 +54,7 @@ def extend(model: Any, rows: torch.Tensor, first_id: int) -> ExtendedEmbedding:
     """
     base = model.get_input_embeddings()
     assert not isinstance(base, ExtendedEmbedding), "load the plain base: this one has rows"
-    count, width = base.weight.shape
+    count, width = base.num_embeddings, base.embedding_dim
     if rows.ndim != 2 or rows.shape[1] != width:
         raise RunError(
             f"the new pieces' rows are {list(rows.shape)}, expected [pieces, {width}] as the base "

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from lowres import rows as new_rows
+from lowres import trimmed
 from lowres.errors import RunError
 from lowres.extension import read_rows as read_extension_rows
 
@@ -270,14 +271,17 @@ def rows_under(extension: str | None, language: Language | None) -> tuple[torch.
     return torch.from_numpy(values), first
 
 
-def under(model: Any, extension: str | None, language: str | None) -> None:
+def under(model: Any, extension: str | None, language: str | None, kept: str | None = None) -> None:
     """Give a freshly loaded model the rows and the language adapter that it stands on.
 
     Args:
         model: an encoder, with a head or without.
         extension: folder of a tokenizer extension, or None.
         language: folder of a language adapter, or None.
+        kept: file of the rows that a trimmed table keeps, or None for all.
     """
+    if kept is not None:
+        trimmed.apply(model, trimmed.read(Path(kept)))
     found = read(Path(language)) if language is not None else None
     brought = rows_under(extension, found)
     if brought is not None:
