@@ -263,7 +263,7 @@ def _task_type() -> Any:
 class Recipe(Section):
     """One study: what is asked, of which base, languages and data."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     """Names the run folder."""
     question: str = ""
     """What the study asks, in one sentence; stands at the top of the report."""
