@@ -148,7 +148,7 @@ def train(study: Recipe, folder: Path, save_every_s: float = 60.0) -> Any:
 
 def answers(study: Recipe, folder: Path, examples: Any = None) -> list[Any]:
     """What the adapter in `folder` says to these examples, by default the test sentences."""
-    from lowres import bases, inference, model
+    from lowres import adapter_files, bases, inference, model
 
     located, labelled = bases.locate(study.base.name), data(study.task.name)
     options = (study.task, labelled.labels)

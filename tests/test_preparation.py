@@ -1,0 +1,204 @@
+"""A whole study that extends, adapts, trains controls and few-shot systems, on a tiny base."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lowres import artifacts, pipeline, predict, preparation
+from lowres.errors import Interrupted, RunError
+from lowres.progress import Silent
+from lowres.recipe_loading import from_mapping
+from lowres.text_options import adapt as adapt_options
+from lowres.text_options import text as text_options
+
+PLAIN = {"market": "trade", "doctor": "health", "river": "nature"}
+# made-up words in letters that the tiny tokenizers do not have
+WORDS = {
+    "market": "ⵜⵓⵙⵓⵇⵜ",
+    "doctor": "ⴰⵎⵊⵊⴰⵢ",
+    "river": "ⴰⵙⵉⴼ",
+    "the": "ⴷⴰ",
+    "was": "ⵜⵍⵍⴰ",
+    "hot": "ⵔⵖⴰ",
+}
+
+
+def sentences(count: int, seed: int) -> list[tuple[str, str, str]]:
+    """(English, the made-up language, label)."""
+    draw, rows = random.Random(seed), []
+    for number in range(count):
+        key = list(PLAIN)[number % 3]
+        words = draw.choices(["the", "was", "hot"], k=draw.randint(1, 5)) + [key] * 2
+        rows.append((" ".join(words), " ".join(WORDS[w] for w in words), PLAIN[key]))
+    return rows
+
+
+def study(folder: Path, base: Path, **sections: Any) -> Any:
+    """A recipe over files written into a folder."""
+    for split, count in (("train", 40), ("dev", 12), ("test", 18)):
+        for column, language in ((0, "eng_Latn"), (1, "tzm_Tfng")):
+            rows = [
+                json.dumps({"text": row[column], "label": row[2]}, ensure_ascii=False)
+                for row in sentences(count, len(split))
+            ]
+            file = folder / language / f"{split}.jsonl"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    parallel = sentences(160, 9)
+    for column, name in ((0, "eng"), (1, "tzm_Tfng")):
+        # numbered, so that no pair stands there twice
+        lines = [f"{row[column]} {number}" for number, row in enumerate(parallel)]
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    plain = {
+        "name": "whole",
+        "base": {"name": str(base), "quantization": "none"},
+        "languages": {"source": "eng_Latn", "targets": "tzm_Tfng"},
+        "data": {"files": str(folder / "{lang}/{split}.jsonl")},
+        "task": {"name": "classification"},
+        "text": {
+            "files": str(folder / "{lang}.txt"),
+            "translations": str(folder / "eng.txt"),
+            "held_out": 30,
+        },
+        "tokenizer": {"extend": {"pieces": 12}},
+        "adapt": {"epochs": 2, "batch": 16, "rank": 4},
+        "lora": {"rank": 4},
+        "train": {"epochs": 2, "precision": "fp32", "max_tokens": 32},
+        "evaluate": {"baselines": ["majority"], "bootstrap": 100},
+    }
+    return from_mapping({**plain, **sections})
+
+
+@pytest.mark.slow
+def test_a_study_with_everything(tmp_path, tiny_unigram_base):
+    shots = {"source": "eng_Latn", "targets": "tzm_Tfng", "shots": [3, "all"]}
+    recipe = study(tmp_path, tiny_unigram_base, languages=shots)
+    out = tmp_path / "run"
+    results = pipeline.run(recipe, out)
+
+    scored = {score.system for score in results.scores}
+    controls = {"base-as-is", "adapted-old-vocabulary", "extended-only"}
+    assert scored == {"adapter", "majority", "3-shot", "all-shot", *controls}
+    assert results.extension is not None
+    assert results.extension.pieces == 12
+    (held,) = results.extension.languages
+    assert held.unknown_before > 0.3
+    assert held.unknown_after < held.unknown_before
+    stages = [record.stage for record in results.adaptations]
+    assert stages == ["adapt", "controls/adapted-old-vocabulary/adapt"]
+    own, old = results.adaptations
+    assert (own.steps, own.items) == (old.steps, old.items)
+    beside = {c.b for c in results.comparisons if c.language == "targets"}
+    assert beside == {*controls, "3-shot", "all-shot"}
+    notes = json.loads((out / "shots/3/train/1/manifest.json").read_text(encoding="utf-8"))["notes"]
+    assert len(notes["target_examples"]["tzm_Tfng"]) == 3
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "What it is due to" in page
+    assert "Against the same training on the old vocabulary" in page
+
+    # the adapter holds all it stands on
+    adapter = out / "train/1/adapter"
+    assert (adapter / "tokenizer.json").is_file()
+    answers = [a.answer for a in predict.load(out).predict(row[1] for row in sentences(18, 4))]
+    kept = (out / "predictions/1/tzm_Tfng.jsonl").read_text(encoding="utf-8").splitlines()
+    assert answers == [json.loads(line)["predicted"] for line in kept]
+
+    # nothing is done twice, whatever goes missing behind it
+    said: list[str] = []
+
+    class Listening(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    again = pipeline.run(recipe, out, Listening())
+    assert again.scores == results.scores
+    assert [line for line in said if line.startswith(("extend", "adapt", "train"))] == [
+        "extend: done before",
+        "adapt: done before",
+        "train/1: done before",
+    ]
+    plan = {stage.name: stage.state for stage in pipeline.plan(recipe, out)}
+    assert plan["extend"] == plan["adapt"] == plan["shots/all/train/1"] == "done"
+
+
+@pytest.mark.slow
+def test_each_language_with_its_own_adapter(tmp_path, tiny_unigram_base):
+    adapt = {"epochs": 1, "batch": 16, "rank": 4, "per_language": True, "controls": False}
+    out = tmp_path / "run"
+    results = pipeline.run(study(tmp_path, tiny_unigram_base, adapt=adapt), out)
+    assert {score.system for score in results.scores} == {"adapter", "majority"}
+    assert [record.stage for record in results.adaptations] == ["adapt/tzm_Tfng"]
+    task, its = out / "train/1/adapter", out / "train/1/adapters/tzm_Tfng"
+    ranks = [json.loads((p / "adapter_config.json").read_text())["r"] for p in (task, its)]
+    assert ranks == [4, 8]
+    assert (its / "labels.json").is_file()
+
+
+def test_a_recipe_without_them_has_no_such_stages(tmp_path, tiny_unigram_base):
+    recipe = study(tmp_path, tiny_unigram_base, tokenizer=None, adapt=None, text=None)
+    assert preparation.stage_names(recipe) == []
+    assert preparation.training_names(recipe) == ["train/1"]
+    states = [(stage.name, stage.state) for stage in pipeline.plan(recipe, tmp_path / "run")]
+    assert states[:2] == [
+        ("extend", "skipped: the recipe has no tokenizer section"),
+        ("adapt", "skipped: the recipe has no adapt section"),
+    ]
+
+
+def test_only_extended_has_the_base_for_a_control(tmp_path, tiny_unigram_base):
+    recipe = study(tmp_path, tiny_unigram_base, adapt=None)
+    assert preparation.stage_names(recipe) == ["extend"]
+    assert preparation.training_names(recipe) == ["train/1", "controls/base-as-is/train/1"]
+
+
+def options(folder: Path) -> tuple[Any, Any]:
+    described = text_options([folder / "tzm_Tfng.txt"], None, [folder / "eng.txt"], None, 30)
+    return adapt_options(epochs=1.0, batch=16, rank=4), described
+
+
+def test_adapting_alone_goes_on_and_is_done_once(tmp_path, tiny_unigram_base):
+    study(tmp_path, tiny_unigram_base)
+    adapt, described = options(tmp_path)
+    out = tmp_path / "language"
+
+    class Pressed(Silent):
+        def bar(self, description: str, total: int) -> Any:
+            raise Interrupted("interrupted")
+
+    arguments = (adapt, str(tiny_unigram_base), "none", described, None, out, 1)
+    with pytest.raises(Interrupted):
+        preparation.adapt_alone(*arguments, Pressed())
+    assert not out.exists()
+    done = preparation.adapt_alone(*arguments, Silent())
+    assert (out / "adapter/adapter_config.json").is_file()
+    assert preparation.adapt_alone(*arguments, Silent()) == done
+    other = (adapt, str(tiny_unigram_base), "none", described, None, out, 2)
+    with pytest.raises(RunError, match=r"--out .*: exists already"):
+        preparation.adapt_alone(*other, Silent())
+
+
+def test_an_extension_of_another_base_is_refused(tmp_path, tiny_unigram_base, tiny_base):
+    from lowres import bases, extend, material
+    from lowres.recipe_text import Extend
+
+    study(tmp_path, tiny_unigram_base)
+    adapt, described = options(tmp_path)
+    with artifacts.new_folder(tmp_path / "extension", "--out") as folder:
+        texts = material.load(described, ())
+        extend.extend(Extend(pieces=5), bases.locate(str(tiny_unigram_base)), texts, folder)
+    arguments = (
+        adapt,
+        str(tiny_base),
+        "none",
+        described,
+        tmp_path / "extension",
+        tmp_path / "out",
+        1,
+    )
+    with pytest.raises(RunError, match=r"--extension .*: extends another vocabulary"):
+        preparation.adapt_alone(*arguments, Silent())
