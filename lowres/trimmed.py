@@ -62,9 +62,16 @@ class TrimmedEmbedding(nn.Module):
         self._missed.scatter_add_(0, input_ids.flatten(), missing.flatten().int())
         return functional.embedding(found.masked_fill(missing, self._unknown), self.weight)
 
-    def places(self, ids: torch.Tensor) -> torch.Tensor:
-        """Rows of `weight`, and of a trimmed masked-LM head, by id; -1 where there is none."""
-        return self._place[ids].long()
+    def places(self, ids: torch.Tensor, first_new: int | None = None) -> torch.Tensor:
+        """Rows of `weight`, and of a trimmed masked-LM head, by id; -1 where there is none.
+
+        Ids from `first_new` on are new pieces: their rows follow the kept ones.
+        """
+        if first_new is None:
+            return self._place[ids].long()
+        new = ids >= first_new
+        old = self._place[ids.masked_fill(new, 0)].long()
+        return torch.where(new, ids - first_new + len(self.weight), old)
 
     def missed(self) -> dict[int, int]:
         """How often each id without a row was looked up."""

@@ -53,6 +53,14 @@ def test_kept_ids_read_as_before_and_others_as_unknown(ids, data):
     assert torch.equal(small.weight[places[known]], whole.weight[text[known]])
 
 
+def test_rows_of_new_pieces_follow_the_kept_ones():
+    small = TrimmedEmbedding(table().weight, kept(5, 9))
+    ids = torch.tensor([[0, 9, ROWS], [ROWS + 4, 7, UNKNOWN]])
+    assert small.places(ids, ROWS).tolist() == [[0, 3, 4], [8, -1, 1]]
+    # a table with spare rows: new ids begin inside it
+    assert small.places(torch.tensor([20, 29, 5]), 20).tolist() == [4, 13, 2]
+
+
 def test_the_table_is_as_small_as_it_says():
     small = TrimmedEmbedding(table().weight, kept(5, 9))
     assert small.weight.shape == (4, WIDTH)
