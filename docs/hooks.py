@@ -6,10 +6,18 @@ The code is the only place that says what a key, an option or a field is; these 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-SECTION_KEYS = {"DataSource": "data.source", "Columns": "data.columns"}
+SECTION_KEYS = {
+    "DataSource": "data.source",
+    "Columns": "data.columns",
+    "Extend": "tokenizer.extend",
+    "Trim": "tokenizer.trim",
+}
+BEFORE_THE_TASK = ("Base", "Languages", "Data", "DataSource", "Columns")
+ON_RAW_TEXT = ("Text", "Tokenizer", "Extend", "Trim", "Adapt")
+ON_THE_TASK = ("Lora", "Train", "Evaluate")
 MARK = re.compile(r"<!-- generated: (\w+) -->")
 
 
@@ -27,9 +35,7 @@ def recipe_keys() -> Iterator[str]:
     tree = schema()
     definitions = tree["$defs"]
     yield from section("The recipe itself", tree, definitions)
-    for name in ("Base", "Languages", "Data", "DataSource", "Columns"):
-        key = SECTION_KEYS.get(name, name.lower())
-        yield from section(f"`{key}`", definitions[name], definitions)
+    yield from sections(BEFORE_THE_TASK, definitions)
     yield "\n## `task`\n"
     for name in registry.names("tasks"):
         module = registry.module("tasks", name)
@@ -38,8 +44,14 @@ def recipe_keys() -> Iterator[str]:
         rest = {k: v for k, v in options["properties"].items() if k != "name"}
         if rest:
             yield from table({**options, "properties": rest}, options.get("$defs", {}))
-    for name in ("Lora", "Train", "Evaluate"):
-        yield from section(f"`{name.lower()}`", definitions[name], definitions)
+    yield from sections((*ON_RAW_TEXT, *ON_THE_TASK), definitions)
+
+
+def sections(names: Sequence[str], definitions: dict[str, Any]) -> Iterator[str]:
+    """Sections of a recipe by the names of their types."""
+    for name in names:
+        key = SECTION_KEYS.get(name, name.lower())
+        yield from section(f"`{key}`", definitions[name], definitions)
 
 
 def result_fields() -> Iterator[str]:
@@ -55,17 +67,21 @@ def result_fields() -> Iterator[str]:
 
 def command_line() -> Iterator[str]:
     """Every command with its help, as the terminal shows it."""
-    import click
     import typer.main
 
     from lowres.cli import app
 
-    root = typer.main.get_command(app)
-    yield from help_of(root, "lowres")
-    context = click.Context(root, info_name="lowres")
-    for name in root.list_commands(context):  # type: ignore[attr-defined]
-        command = root.get_command(context, name)  # type: ignore[attr-defined]
-        yield from help_of(command, f"lowres {name}")
+    yield from helps_of(typer.main.get_command(app), "lowres")
+
+
+def helps_of(command: Any, name: str) -> Iterator[str]:
+    """A command and all that are below it (`lowres tokenizer extend`)."""
+    import click
+
+    yield from help_of(command, name)
+    context = click.Context(command, info_name=name)
+    for below in command.list_commands(context) if hasattr(command, "list_commands") else ():
+        yield from helps_of(command.get_command(context, below), f"{name} {below}")
 
 
 def help_of(command: Any, name: str) -> Iterator[str]:

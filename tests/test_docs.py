@@ -19,15 +19,25 @@ def hooks():
     return module
 
 
+def commands(command, name):
+    """(name, command) of all, those below `lowres tokenizer` too."""
+    for below, its in getattr(command, "commands", {}).items():
+        yield f"{name} {below}", its
+        yield from commands(its, f"{name} {below}")
+
+
 def test_every_recipe_key_is_documented(hooks):
     from lowres.recipe_loading import schema
 
     page = hooks.on_page_markdown("<!-- generated: recipe -->")
     tree = schema()
     sections = {name: part for name, part in tree["$defs"].items() if "tasks" not in name}
-    for part in (tree, *sections.values()):
+    for name, part in (("", tree), *sections.items()):
+        place = hooks.SECTION_KEYS.get(name, name.lower())
+        heading = f"## `{place}`\n" if name else "## The recipe itself\n"
+        own = page.partition(heading)[2].partition("\n## ")[0]
         for key in part["properties"]:
-            assert f"| `{key}` |" in page
+            assert f"| `{key}` |" in own, f"{name} {key}"
     for name in ("classification", "tagging", "pairs"):
         assert f"`name: {name}`" in page
 
@@ -38,11 +48,14 @@ def test_every_command_is_documented(hooks):
     from lowres.cli import app
 
     page = hooks.on_page_markdown("<!-- generated: cli -->")
-    for name, command in typer.main.get_command(app).commands.items():
-        assert f"## `lowres {name}`" in page
+    named = dict(commands(typer.main.get_command(app), "lowres"))
+    assert {"lowres run", "lowres adapt", "lowres tokenizer extend"} <= set(named)
+    for name, command in named.items():
+        own = page.partition(f"## `{name}`\n")[2].partition("\n## ")[0]
+        assert own, name
         for parameter in command.params:
             for option in parameter.opts:
-                assert option in page
+                assert option in own, f"{name} {option}"
 
 
 def test_every_field_of_the_results_is_documented(hooks):
@@ -80,7 +93,10 @@ def test_commands_in_the_pages_exist():
 
     from lowres.cli import app
 
-    commands = set(typer.main.get_command(app).commands)
+    known = {name for name, _ in commands(typer.main.get_command(app), "lowres")}
+    named = r"\blowres (tokenizer [a-z]+|(?!tokenizer)[a-z]+)"
     for page in (ROOT / "docs").rglob("*.md"):
-        for command in re.findall(r"^lowres ([a-z]+)", page.read_text("utf-8"), flags=re.MULTILINE):
-            assert command in commands, f"{page}: lowres {command}"
+        for code in re.findall(r"^lowres [^\n]+|`lowres [^`\n]+`", page.read_text("utf-8"), re.M):
+            command = re.search(named, code)
+            assert command, f"{page}: {code}"
+            assert f"lowres {command[1]}" in known, f"{page}: {code}"
