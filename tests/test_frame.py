@@ -18,6 +18,7 @@ from lowres import recipe_loading
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+LANGUAGES = sorted((ROOT / "recipes" / "languages").glob("*.yaml"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
@@ -48,11 +49,30 @@ def code_blocks(text: str, language: str) -> list[str]:
 
 
 def test_there_are_as_many_recipes_as_the_readme_says():
-    assert len(RECIPES) == 8
+    assert len(RECIPES) == 8 + 9
+    assert len(LANGUAGES) == 9
     assert {path.stem for path in RECIPES} == set(recipe_loading.shipped())
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for path in RECIPES:
-        assert f"| `{path.stem}` |" in readme or path.stem == "quickstart"
+        if path in LANGUAGES:
+            assert f"`{path.stem}`" in readme
+        else:
+            assert f"| `{path.stem}` |" in readme or path.stem == "quickstart"
+
+
+@pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.stem)
+def test_a_language_recipe_is_the_whole_chain(path):
+    recipe = recipe_loading.load(str(path))
+    assert recipe.languages.source == ("eng_Latn",)
+    assert recipe.languages.targets == (path.stem,)
+    assert recipe.languages.shots == (10, 50, "all")
+    assert recipe.text is not None
+    assert recipe.text.translations is not None
+    assert recipe.tokenizer is not None
+    assert recipe.tokenizer.extend is not None
+    assert recipe.adapt is not None
+    assert recipe.adapt.controls
+    assert "lowres tokenizer diagnose" in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -84,6 +104,22 @@ def test_local_command_finds_every_file(path, shared_data):
     recipe = recipe_loading.load(str(path), overrides)
     assert recipe.base.name == "e5-small"
     data.check_files(recipe)
+    text_is_there(recipe)
+
+
+def text_is_there(recipe):
+    """Raw text, translations and word lists of every language, large enough to hold lines out."""
+    if recipe.text is None:
+        return
+    named = recipe.text.languages
+    for language in recipe.languages.targets if named == "targets" else named:
+        for kind in ("files", "translations", "lexicon"):
+            if getattr(recipe.text, kind) is not None:
+                path = Path(recipe.text.path(kind, language))
+                lines = path.read_bytes().count(b"\n")
+                assert lines >= 3 * recipe.text.held_out, path
+    for path in recipe.tokenizer.extend.keep if recipe.tokenizer else ():
+        assert Path(path).is_file(), path
 
 
 @pytest.mark.data
@@ -108,7 +144,9 @@ def test_schema_for_editors_is_the_one_the_code_makes(golden):
     golden("recipes/recipe.schema.json", text)
     for path in RECIPES:
         first = path.read_text(encoding="utf-8").splitlines()[0]
-        assert first == "# yaml-language-server: $schema=recipe.schema.json", path
+        start, _, schema = first.partition("$schema=")
+        assert start == "# yaml-language-server: ", path
+        assert (path.parent / schema).resolve() == ROOT / "recipes" / "recipe.schema.json", path
 
 
 @pytest.mark.parametrize("folder", ["recipes", "tokenizers"])
@@ -263,14 +301,20 @@ def test_links_of_the_front_pages_lead_somewhere():
                 assert (ROOT / link).exists(), f"{name}: {link}"
 
 
-def test_a_wheel_carries_recipes_and_demonstration_data(tmp_path):
+def test_a_wheel_carries_recipes_extensions_and_demonstration_data():
     """What hatchling would pack, without packing it."""
     from hatchling.builders.wheel import WheelBuilder
 
     builder = WheelBuilder(str(ROOT))
     packed = {file.distribution_path for file in builder.recurse_included_files()}
-    assert {f"lowres/_recipes/{path.name}" for path in RECIPES} <= packed
+    for folder, inside, ending in (
+        ("recipes", "lowres/_recipes", "*.yaml"),
+        ("tokenizers", "lowres/_tokenizers", "*/*.*"),
+    ):
+        files = [path.relative_to(ROOT / folder) for path in (ROOT / folder).rglob(ending)]
+        assert {f"{inside}/{path.as_posix()}" for path in files} <= packed
     assert "lowres/demo/eng_Latn/train.jsonl" in packed
     assert "lowres/py.typed" in packed
     assert "lowres/languages.tsv" in packed
-    assert not [path for path in packed if path.startswith(("tests/", "docs/", "recipes/"))]
+    outside = ("tests/", "docs/", "recipes/", "tokenizers/", "benchmarks/")
+    assert not [path for path in packed if path.startswith(outside)]
