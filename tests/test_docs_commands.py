@@ -8,6 +8,7 @@ set-up is the pip line, and test_distributed.py is about the third.
 
 from __future__ import annotations
 
+import random
 import re
 import shlex
 from pathlib import Path
@@ -22,8 +23,18 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
 FOREIGN = ("pip", "make", "accelerate", "python", "git")
 HUB_ID = "intfloat/multilingual-e5-small"
+BASES = ("e5-small", "xlm-roberta-base")
 ANSWERS = "eng_Latn\nlao_Laoo\nclassification\nmydata/{lang}/{split}.tsv\n"
 SENTENCES = ("The market sells {} fruit.", "The team won {} games.")
+LINES = 960
+"""Of raw text: three times what is held out by default, and some more."""
+PAGE = ROOT / "docs" / "how-to" / "extend-and-adapt.md"
+# made-up words of both scripts, none of which a tiny tokenizer has
+SPOKEN = {
+    "lao_Laoo": ("ຕະຫຼາດ", "ຫມາກໄມ້", "ຄູສອນ", "ນໍ້າ", "ແມ່ນ", "ຮ້ອນ"),
+    "tzm_Tfng": ("ⵜⵓⵙⵓⵇⵜ", "ⵉⴳⵓⵎⴰ", "ⴰⵙⵍⵎⴰⴷ", "ⴰⵎⴰⵏ", "ⵜⵍⵍⴰ", "ⵔⵖⴰⵏ"),
+}
+ENGLISH = ("market", "fruit", "teacher", "river", "was", "hot")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -36,10 +47,18 @@ def blocks(page: Path, language: str) -> list[str]:
     ]
 
 
+def lines(page: Path) -> list[str]:
+    """Lines of a page's bash blocks, those that a backslash goes on after as one."""
+    text = "\n".join(blocks(page, "bash")).replace("\\\n", " ")
+    return text.splitlines()
+
+
 def own_data(folder: Path) -> None:
-    """The files of the README's example: two topics, English with three splits, Lao with one."""
-    for language, splits in {"eng_Latn": ("train", "dev", "test"), "lao_Laoo": ("test",)}.items():
-        for split in splits:
+    """The files that pages name: two topics, and text with its translation, line by line."""
+    splits = {"eng_Latn": ("train", "dev", "test"), "lao_Laoo": ("test",)}
+    splits["tzm_Tfng"] = ("train", "test")
+    for language, its in splits.items():
+        for split in its:
             rows = [
                 f"{sentence.format(number)}\t{label}"
                 for number in range(8)
@@ -48,6 +67,13 @@ def own_data(folder: Path) -> None:
             file = folder / "mydata" / language / f"{split}.tsv"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("\n".join(["text\tlabel", *rows, ""]), encoding="utf-8")
+    draw = random.Random(1)
+    # the number makes lines different, so that none is left out as a double
+    picks = [(number, draw.choices(range(6), k=draw.randint(3, 6))) for number in range(LINES)]
+    (folder / "text").mkdir()
+    for name, words in {**SPOKEN, "eng_Latn": ENGLISH}.items():
+        text = "".join(f"{' '.join(words[i] for i in pick)} {number}\n" for number, pick in picks)
+        (folder / "text" / f"{name}.txt").write_text(text, encoding="utf-8")
 
 
 class Reader:
@@ -70,6 +96,10 @@ class Reader:
         assert words[0] == "lowres", line
         if words[1] == "run":
             words += self.small(words[2])
+        if words[1] in ("tokenizer", "adapt"):
+            words = [str(self.base) if word in BASES else word for word in words]
+        if words[1] == "adapt":
+            words += ["--quantization", "none", "--steps", "4"]
         if words[1:] == ["new", "study.yaml"]:
             (self.folder / "study.yaml").unlink(missing_ok=True)
             pipe = ANSWERS
@@ -98,6 +128,8 @@ class Reader:
         chosen += ["train.steps=100", "train.learning_rate=0.003", "train.head_learning_rate=0.01"]
         if recipe in targets:
             chosen.append(f"languages.targets={targets[recipe]}")
+        if recipe == "tamazight.yaml":  # which is trained six times
+            chosen += ["train.steps=8", "adapt.steps=4", "evaluate.baselines=[majority]"]
         return [f"base.name={self.base}", *chosen]
 
     def real_folders(self, text: str) -> str:
@@ -112,12 +144,12 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
+def reader(tmp_path: Path, tiny_unigram_base: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
     own_data(tmp_path)
     (tmp_path / "lines.txt").write_text("one text\nanother text\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    return Reader(tmp_path, tiny_base)
+    return Reader(tmp_path, tiny_unigram_base)
 
 
 def test_every_page_with_commands_is_read_here() -> None:
@@ -127,15 +159,14 @@ def test_every_page_with_commands_is_read_here() -> None:
         for page in pages
         if any(line.startswith("lowres") for b in blocks(page, "bash") for line in b.splitlines())
     }
-    read = {"README.md", "index.md", "tutorial.md", "use-an-adapter.md", "offline.md"}
+    read = {"README.md", "index.md", "tutorial.md", "use-an-adapter.md", "offline.md", PAGE.name}
     assert commanding == read
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/tutorial.md"])
 def test_the_pages_do_what_they_say(reader: Reader, page: str) -> None:
-    for block in blocks(ROOT / page, "bash"):
-        for line in block.splitlines():
-            reader.shell(line)
+    for line in lines(ROOT / page):
+        reader.shell(line)
     assert reader.done
 
 
@@ -144,13 +175,44 @@ def test_the_pages_do_what_they_say(reader: Reader, page: str) -> None:
 def test_an_adapter_is_used_as_the_page_says(reader: Reader) -> None:
     page = ROOT / "docs" / "how-to" / "use-an-adapter.md"
     reader.shell("lowres run quickstart")
-    for line in "\n".join(blocks(page, "bash")).splitlines():
+    for line in lines(page):
         reader.shell(line)
     assert len((reader.folder / "answers.jsonl").read_text(encoding="utf-8").splitlines()) == 2
     python = blocks(page, "python")
     assert len(python) == 2
     for block in python:
         reader.python(block)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_a_language_is_taught_as_the_page_says(reader: Reader) -> None:
+    (recipe,) = blocks(PAGE, "yaml")
+    (reader.folder / "tamazight.yaml").write_text(recipe, encoding="utf-8")
+    for line in lines(PAGE):
+        reader.shell(line)
+    python = blocks(PAGE, "python")
+    assert len(python) == 2
+    for block in python:
+        reader.python(block)
+    assert (reader.folder / "tzm-pieces" / "extension.json").is_file()
+    assert "What it is due to" in next(reader.folder.glob("runs/tamazight-*/report.html")).read_text(
+        encoding="utf-8"
+    )
+
+
+def test_sections_that_the_front_page_adds_make_a_recipe(reader: Reader) -> None:
+    from lowres.recipe_loading import load
+
+    (sections,) = blocks(ROOT / "README.md", "yaml")
+    for line in lines(ROOT / "README.md"):
+        if line.startswith("lowres new"):
+            reader.shell(line)
+    with Path("study.yaml").open("a", encoding="utf-8") as file:
+        file.write(sections)
+    recipe = load("study.yaml")
+    assert recipe.text is not None
+    assert Path(recipe.text.path("files", "lao_Laoo") or "").is_file()
+    assert recipe.adapt is not None
 
 
 @pytest.mark.data
@@ -163,6 +225,6 @@ def test_work_without_a_network_as_the_page_says(
     (reader.folder / "shared").mkdir()
     (reader.folder / "shared" / "data").symlink_to(shared_data, target_is_directory=True)
     monkeypatch.chdir(work)
-    for line in "\n".join(blocks(ROOT / "docs/how-to/offline.md", "bash")).splitlines():
+    for line in lines(ROOT / "docs/how-to/offline.md"):
         reader.shell(line)
     assert len(reader.done) == 1
