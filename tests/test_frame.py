@@ -210,6 +210,18 @@ def test_there_is_one_version():
     assert PROJECT["project"]["dynamic"] == ["version"]
 
 
+def test_the_layout_of_contributing_is_the_one_that_is_enforced():
+    (contract,) = PROJECT["tool"]["importlinter"]["contracts"]
+    enforced = [
+        {name for name in re.split(r"[|: ]+", layer) if name and not name.startswith("(")}
+        for layer in contract["layers"]
+    ]
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = contributing.partition("| in `lowres/` |")[2].partition("\n\n")[0].splitlines()[2:]
+    cells = [row.partition(" | ")[0] for row in rows]
+    assert [set(re.findall(r"`(\w+)[./]", cell)) for cell in cells] == enforced
+
+
 def test_every_dependency_is_pinned_and_has_its_reason():
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     names = {line.partition("==")[0].lower().replace("_", "-") for line in pins.splitlines()}
