@@ -38,6 +38,10 @@ CHOICES = {
     ("evaluate", "baselines"): "auto or a list of names",
     ("data", "files"): "a path, or train, dev and test with a path each",
     ("data", "source", "files"): "a path, or train, dev and test with a path each",
+    ("text", "files"): "a path, or a path for each language",
+    ("text", "translations"): "a path, or a path for each language",
+    ("text", "lexicon"): "a path, or a path for each language",
+    ("text", "languages"): "targets, or a list of language codes",
 }
 """Keys that take one of two kinds of value: pydantic complains once for each kind."""
 

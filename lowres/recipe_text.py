@@ -28,6 +28,13 @@ class Text(Section):
     held_out: Whole = Field(300, ge=20, le=100_000)
     """Lines at the end of each file that nothing is learnt from: all figures are of them."""
 
+    @field_validator("languages")
+    @classmethod
+    def _some(cls, value: Any) -> Any:
+        if not value:
+            raise ValueError("is empty; name at least one, or write targets")
+        return value if value == "targets" else distinct(value)
+
     def path(self, kind: Literal["files", "translations", "lexicon"], language: str) -> str | None:
         """The file of a language; None where the recipe names none."""
         found = getattr(self, kind)
@@ -148,11 +155,11 @@ def text_faults(
             yield "adapt needs raw text: give text.files"
         if extend is not None and not extend.prebuilt:
             yield "tokenizer.extend needs raw text to learn from: give text.files, or name prebuilt"
-    parallel = adapt is not None and adapt.objective in ("align", "both")
-    if parallel and text is not None and text.translations is None:
+    objective = None if adapt is None else adapt.objective
+    if objective in ("align", "both") and text is not None and text.translations is None:
         yield (
-            "adapt.objective: align learns from parallel text: give text.translations, or set "
-            "adapt.objective: mlm (a base with a masked-LM head)"
+            f"adapt.objective: {objective} learns from parallel text: give text.translations, or "
+            "set adapt.objective: mlm (a base with a masked-LM head)"
         )
     if extend is not None:
         needs: dict[str, tuple[str, ...]] = {"align": ("translations",), "lexicon": ("lexicon",)}
