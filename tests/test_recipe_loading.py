@@ -73,6 +73,14 @@ def test_inside_a_wheel_recipes_are_in_the_package(tmp_path, monkeypatch):
         ("data.labels={DATE: null}", "data.labels", {"DATE": None}),
         ("data.source.files=x/{split}", "data.source.files", "x/{split}"),
         ("question=a = b?", "question", "a = b?"),
+        ("text.files={lang}.txt", "text.files", "{lang}.txt"),
+        ("text={files: {yor_Latn: a}}", "text.files", {"yor_Latn": "a"}),
+        ("languages.shots=[10,all]", "languages.shots", (10, "all")),
+        (
+            "tokenizer.extend.prebuilt=xlmr-bam_Latn",
+            "tokenizer.extend.prebuilt",
+            ("xlmr-bam_Latn",),
+        ),
         ("base.revision='2024'", "base.revision", "2024"),
     ],
 )
@@ -113,6 +121,12 @@ def test_later_overrides_win_and_may_fill_an_override_before(study):
         ("languages.targets=[yorr_Latn]", "languages.targets[0]"),
         ("languages.targets=[eng_Latn]", "both source and target"),
         ("train.micro_batch=3", "does not divide train.batch 16"),
+        ("text.files=3", "text.files: expected a path, or a path for each language, not 3"),
+        ("text={files: a, languages: all}", "text.languages[0]: 'all' is no language code"),
+        ("tokenizer.extend.pieces=none", "expected auto, or a whole number from 1 to 100000"),
+        ("tokenizer=extend", "tokenizer: expected a section"),
+        ("adapt.objective=align", "adapt needs raw text: give text.files"),
+        ("languages.shots=many", "expected whole numbers from 1 on, or all, not 'many'"),
     ],
 )
 def test_a_fault_of_an_override_names_the_override(study, override, says):
@@ -144,6 +158,56 @@ def test_a_fault_of_an_override_names_the_override(study, override, says):
         ("name: study\nbase: a\0b\n", ["2: not YAML: special characters"]),
         ("!!python/object:os.system {}\n", ["1: not YAML: "]),
         (b"name: caf\xe9\n", [" not UTF-8 text (byte 9)"]),
+        (
+            RECIPE + "text:\n  files: 3\n  translations: [a]\n  held_out: 5\n",
+            [
+                "12: text.files: expected a path, or a path for each language, not 3",
+                "13: text.translations: expected a path, or a path for each language, not ['a']",
+                "14: text.held_out: input should be greater than or equal to 20, not 5",
+            ],
+        ),
+        (
+            RECIPE + "text:\n  files: {yorr_Latn: a}\n  lexicon: {yor_Latn: 3}\n  languages: []\n",
+            [
+                "12: text.files.yorr_Latn: 'yorr_Latn' is no language code",
+                "13: text.lexicon.yor_Latn: expected text in quotes, not 3",
+                "14: text.languages: is empty; name at least one, or write targets",
+            ],
+        ),
+        (
+            RECIPE + "text:\n  files: a\n  languages:\n    - yor_Latn\n    - yor-Latn\n",
+            ["13: text.languages: names yor_Latn twice"],
+        ),
+        (RECIPE + "text:\n  file: a\n", ["11: text.files is missing", "12: unknown key text.file"]),
+        (
+            RECIPE + "tokenizer:\n  extend:\n    peices: 9\n    pieces: 0\n    init: aling\n",
+            [
+                "14: tokenizer.extend.pieces: expected auto, or a whole number from 1 to 100000",
+                "15: tokenizer.extend.init: unknown initialisation 'aling'; did you mean 'align'?",
+                "13: unknown key tokenizer.extend.peices; did you mean 'pieces'?",
+            ],
+        ),
+        (
+            RECIPE + "tokenizer:\n  trim: {}\n",
+            ["12: tokenizer.trim.keep_text is missing; add it: Text files"],
+        ),
+        (RECIPE + "tokenizer: {}\n", ["11: tokenizer says nothing: give tokenizer.extend or"]),
+        (
+            RECIPE + "text:\n  files: a\nadapt:\n  epochs: 1\n  objective: both\n",
+            ["15: adapt.objective: both learns from parallel text: give text.translations"],
+        ),
+        (
+            RECIPE + "adapt:\n  objective: algin\n  batch: 1\n  learning_rate: .inf\n",
+            [
+                "12: adapt.objective: unknown objective 'algin'; did you mean 'align'?",
+                "13: adapt.batch: input should be greater than or equal to 2, not 1",
+                "14: adapt.learning_rate: expected a finite number",
+            ],
+        ),
+        (
+            RECIPE.replace("targets:", "shots: [10, -1]\n  targets:"),
+            ["5: languages.shots: expected whole numbers from 1 on, or all, not -1"],
+        ),
     ],
 )
 def test_a_fault_of_the_file_names_its_line(study, text, expected):
