@@ -91,7 +91,7 @@ def fingerprint(state: State) -> str:
 
 def state_of(tokenizer: PreTrainedTokenizerBase) -> State:
     """A tokenizer as transformers has built it, which may differ from the file it came from."""
-    backend: Any = tokenizer.backend_tokenizer  # type: ignore[attr-defined]
+    backend: Any = tokenizer.backend_tokenizer
     state: State = json.loads(backend.to_str())
     # what a call left behind
     return {**state, "truncation": None, "padding": None}

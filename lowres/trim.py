@@ -102,7 +102,7 @@ def kept_ids(tokenizers: Sequence[Any], texts: Iterable[str]) -> np.ndarray:
 
 
 def _size(tokenizer: Any) -> int:
-    return 1 + max(tokenizer.get_vocab().values())
+    return 1 + int(max(tokenizer.get_vocab().values()))
 
 
 def unknown_id(tokenizer: Any) -> int:

@@ -68,4 +68,5 @@ def mixed(table: np.ndarray, ids: np.ndarray, weights: np.ndarray) -> np.ndarray
     mean = weights @ rows
     norm = float(np.linalg.norm(mean))
     wanted = float(weights @ np.linalg.norm(rows, axis=1))
-    return (mean * (wanted / norm) if norm > 0 else mean).astype(np.float32)
+    row: np.ndarray = mean * (wanted / norm) if norm > 0 else mean
+    return row.astype(np.float32)

@@ -102,7 +102,7 @@ def _train(
     by nothing (a constant share, so that function words need not align).
     """
     meeting = np.bincount(pair).astype(np.float64)
-    probability = meeting / np.bincount(condition, weights=meeting)[condition]
+    probability: np.ndarray = meeting / np.bincount(condition, weights=meeting)[condition]
     nothing = float(np.median(probability)) / 2
     for _ in range(iterations):
         each = probability[pair]
