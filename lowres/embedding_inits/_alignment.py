@@ -16,9 +16,11 @@ from lowres.embedding_inits import Pair
 
 ITERATIONS = 6
 MOST_LINES = 20_000
-"""Lines used; memory grows with the product of both lengths, about 20 MB a thousand lines."""
+"""Lines used; memory grows with the product of both lengths: about 100 MB a thousand lines of 55
+tokens, of which a good extension saves half."""
 LONGEST = 200
 """Longer lines are left out: everything meets everything in them."""
+LINES_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -37,76 +39,81 @@ def align(pairs: Sequence[Pair], iterations: int = ITERATIONS) -> Alignment:
         pairs: lines as (target ids, pivot ids); no more than `MOST_LINES` are used.
         iterations: of expectation maximisation.
     """
-    meets = _meetings(pairs)
-    if not len(meets.pair):
+    kept = [(t, p) for t, p in pairs if 0 < len(t) <= LONGEST and 0 < len(p) <= LONGEST]
+    kept = kept[:MOST_LINES]
+    if not kept:
         empty = np.zeros(0, dtype=np.int64)
         return Alignment(empty, empty, np.zeros(0))
-    forward = _train(meets.pair, meets.target_of, meets.pivot_token, iterations)
-    backward = _train(meets.pair, meets.pivot_of, meets.target_token, iterations)
+    width = 1 + max(int(pivot.max()) for _, pivot in kept)
+    parts = [kept[at : at + LINES_AT_ONCE] for at in range(0, len(kept), LINES_AT_ONCE)]
+    types = np.unique(np.concatenate([np.unique(_keys(part, width)) for part in parts]))
+    target, pivot = types // width, types % width
+    meetings = [_meetings(part, width, types) for part in parts]
+    forward = _train([(m.pair, m.pivot_token) for m in meetings], target, iterations)
+    backward = _train([(m.pair, m.target_token) for m in meetings], pivot, iterations)
     weight = forward * backward
-    order = np.lexsort((meets.pivot_type, -weight, meets.target_type))
-    return Alignment(meets.target_type[order], meets.pivot_type[order], weight[order])
+    order = np.lexsort((pivot, -weight, target))
+    return Alignment(target[order], pivot[order], weight[order])
 
 
 @dataclass(frozen=True)
 class _Meetings:
-    """One entry for each target token and pivot token in the same line."""
+    """One entry for each target token and pivot token in the same line, int32."""
 
     pair: np.ndarray
     """Index of the pair of types."""
     target_token: np.ndarray
     pivot_token: np.ndarray
-    """Running number of the token in the text."""
-    target_type: np.ndarray
-    pivot_type: np.ndarray
-    """Of each pair of types."""
-    target_of: np.ndarray
-    pivot_of: np.ndarray
-    """Of each pair of types: compact number of its target type, of its pivot type."""
+    """Running number of the token in these lines."""
 
 
-def _meetings(pairs: Sequence[Pair]) -> _Meetings:
-    kept = [(t, p) for t, p in pairs if 0 < len(t) <= LONGEST and 0 < len(p) <= LONGEST]
-    kept = kept[:MOST_LINES]
-    targets, pivots, target_tokens, pivot_tokens = [], [], [], []
+def _keys(pairs: Sequence[Pair], width: int) -> np.ndarray:
+    """Both types of each meeting in one number."""
+    return np.concatenate(
+        [np.repeat(t * width, len(p)) + np.tile(p, len(t)) for t, p in pairs], dtype=np.int64
+    )
+
+
+def _meetings(pairs: Sequence[Pair], width: int, types: np.ndarray) -> _Meetings:
+    target_tokens, pivot_tokens = [], []
     at_target = at_pivot = 0
-    for target, pivot in kept:
-        targets.append(np.repeat(target, len(pivot)))
-        pivots.append(np.tile(pivot, len(target)))
-        target_tokens.append(np.repeat(np.arange(len(target)) + at_target, len(pivot)))
-        pivot_tokens.append(np.tile(np.arange(len(pivot)) + at_pivot, len(target)))
+    for target, pivot in pairs:
+        numbers = np.arange(at_target, at_target + len(target), dtype=np.int32)
+        target_tokens.append(np.repeat(numbers, len(pivot)))
+        numbers = np.arange(at_pivot, at_pivot + len(pivot), dtype=np.int32)
+        pivot_tokens.append(np.tile(numbers, len(target)))
         at_target += len(target)
         at_pivot += len(pivot)
-    none = [np.zeros(0, dtype=np.int64)]
-    target, pivot = np.concatenate(targets or none), np.concatenate(pivots or none)
-    width = int(pivot.max(initial=0)) + 1
-    types, pair = np.unique(target * width + pivot, return_inverse=True)
-    target_type, pivot_type = types // width, types % width
     return _Meetings(
-        pair=pair,
-        target_token=np.concatenate(target_tokens or none),
-        pivot_token=np.concatenate(pivot_tokens or none),
-        target_type=target_type,
-        pivot_type=pivot_type,
-        target_of=np.unique(target_type, return_inverse=True)[1],
-        pivot_of=np.unique(pivot_type, return_inverse=True)[1],
+        np.searchsorted(types, _keys(pairs, width)).astype(np.int32),
+        np.concatenate(target_tokens),
+        np.concatenate(pivot_tokens),
     )
 
 
 def _train(
-    pair: np.ndarray, condition: np.ndarray, explained: np.ndarray, iterations: int
+    meetings: Sequence[tuple[np.ndarray, np.ndarray]], conditions: np.ndarray, iterations: int
 ) -> np.ndarray:
     """P(other type | conditioning type) of each pair of types.
 
     Every token of the explained side is explained by one token of the other side in its line, or
     by nothing (a constant share, so that function words need not align).
+
+    Args:
+        meetings: the pair of types and the explained token of each meeting, some lines at a time.
+        conditions: of each pair of types, the type that explains.
+        iterations: of expectation maximisation.
     """
-    meeting = np.bincount(pair).astype(np.float64)
-    probability: np.ndarray = meeting / np.bincount(condition, weights=meeting)[condition]
+    size = len(conditions)
+    condition = np.unique(conditions, return_inverse=True)[1]
+    met = np.sum([np.bincount(pair, minlength=size) for pair, _ in meetings], axis=0)
+    probability: np.ndarray = met / np.bincount(condition, weights=met)[condition]
     nothing = float(np.median(probability)) / 2
     for _ in range(iterations):
-        each = probability[pair]
-        explains = each / (np.bincount(explained, weights=each)[explained] + nothing)
-        counts = np.bincount(pair, weights=explains, minlength=len(probability))
+        counts = np.zeros(size)
+        for pair, explained in meetings:
+            each = probability[pair]
+            each /= np.bincount(explained, weights=each)[explained] + nothing
+            counts += np.bincount(pair, weights=each, minlength=size)
         probability = counts / np.maximum(np.bincount(condition, weights=counts)[condition], 1e-12)
     return probability
