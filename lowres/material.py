@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,9 +38,10 @@ class LanguageText:
     notes: tuple[str, ...]
 
     def lines(self) -> Iterator[str]:
-        """Lines to learn from, without blank ones, as they are asked for."""
+        """Lines to learn from, without blank and held-out ones, as they are asked for."""
         every = islice(corpus.lines(self.path, "text.files"), self.learning_lines)
-        return (line.strip() for line in every if line.strip())
+        stripped = (line.strip() for line in every)
+        return (line for line in stripped if line and line not in self.held_set)
 
     def sample(self) -> list[str]:
         """At most `SAMPLE_LINES` of them, spread evenly."""
@@ -50,6 +52,11 @@ class LanguageText:
         """The lines that nothing is learnt from."""
         rest = islice(corpus.lines(self.path, "text.files"), self.learning_lines, None)
         return [line.strip() for line in rest if line.strip()]
+
+    @cached_property
+    def held_set(self) -> frozenset[str]:
+        """The same, to look up: nothing is learnt from them wherever else they stand."""
+        return frozenset(self.held())
 
     def record(self) -> dict[str, str | int]:
         """What the text is, for provenance: the name of its file, never its path."""
@@ -90,20 +97,26 @@ def _language(text: Text, language: str) -> LanguageText:
     warning = corpus.check_script(path, language)
     notes = [warning] if warning else []
     learning = total - text.held_out
+    alone = LanguageText(language, path, learning, (), (), _lexicon(text, language), ())
+    again = _repeats(alone)
+    if again:
+        notes.append(f"{again:,} lines to learn from are among the held-out ones: left out")
     found = _pairs(text, language, path)
-    lexicon = _lexicon(text, language)
     if found is None:
-        return LanguageText(language, path, learning, (), (), lexicon, tuple(notes))
+        return replace(alone, notes=tuple(notes))
     before = sum(number <= learning for number in found.line_numbers)
-    return LanguageText(
-        language,
-        path,
-        learning,
-        found.pairs[:before],
-        found.pairs[before:],
-        lexicon,
-        (*notes, *found.notes),
+    return replace(
+        alone,
+        learning_pairs=tuple(p for p in found.pairs[:before] if p[0] not in alone.held_set),
+        held_pairs=found.pairs[before:],
+        notes=(*notes, *found.notes),
     )
+
+
+def _repeats(text: LanguageText) -> int:
+    """How many of the lines to learn from stand among the held-out ones too."""
+    every = islice(corpus.lines(text.path, "text.files"), text.learning_lines)
+    return sum(line.strip() in text.held_set for line in every)
 
 
 def _pairs(text: Text, language: str, path: Path) -> Pairs | None:

@@ -195,9 +195,9 @@ def test_a_language_is_taught_as_the_page_says(reader: Reader) -> None:
     for block in python:
         reader.python(block)
     assert (reader.folder / "tzm-pieces" / "extension.json").is_file()
-    assert "What it is due to" in next(reader.folder.glob("runs/tamazight-*/report.html")).read_text(
-        encoding="utf-8"
-    )
+    assert "What it is due to" in next(
+        reader.folder.glob("runs/tamazight-*/report.html")
+    ).read_text(encoding="utf-8")
 
 
 def test_sections_that_the_front_page_adds_make_a_recipe(reader: Reader) -> None:

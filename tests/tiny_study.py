@@ -152,7 +152,9 @@ def answers(study: Recipe, folder: Path, examples: Any = None) -> list[Any]:
 
     located, labelled = bases.locate(study.base.name), data(study.task.name)
     options = (study.task, labelled.labels)
-    network = adapter_files.load_adapter(model.load_base(located, study.base, *options, CPU), folder)
+    network = adapter_files.load_adapter(
+        model.load_base(located, study.base, *options, CPU), folder
+    )
     tokenizer = model.load_tokenizer(located)
     asked = labelled.tests["eng_Latn"] if examples is None else examples
     return inference.predict(network, tokenizer, *options, asked, CPU, 24, 256)

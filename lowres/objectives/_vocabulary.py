@@ -1,8 +1,8 @@
 """The masked-LM head of a base over its frozen table and the new rows, at chosen positions only.
 
 The logits of a batch, [positions, vocabulary] in float32, are what fills memory when an encoder
-with 250,000 pieces learns. Here they never exist as a whole: the vocabulary is passed in blocks, and
-the gradient is gathered on the way with the running maximum of Milakov and Gimelshein 2018
+with 250,000 pieces learns. Here they never exist as a whole: the vocabulary is passed in blocks,
+and the gradient is gathered on the way with the running maximum of Milakov and Gimelshein 2018
 (arXiv:1805.02867), as attention kernels do (Dao et al. 2022, arXiv:2205.14135): the gradient of a
 log-sum-exp by the hidden state is the mean of the rows under the softmax, which is attention.
 """
@@ -39,7 +39,7 @@ class Head:
         """Raises `BaseModelError` for a head whose decoder cannot take new rows.
 
         Args:
-            full: the masked-LM model; it stays as it is.
+            full: the masked-LM model; its head is frozen, else it stays as it is.
             extended: its new rows.
             pieces: how many the tokenizer has, for a base without new rows.
         """
@@ -63,6 +63,8 @@ class Head:
                 )
             self.rows, self.known = extended.rows, extended.first_id
         self._transform = _without(full, decoder)
+        for parameter in self._transform.parameters():
+            parameter.requires_grad_(False)
 
     def transformed(self, states: torch.Tensor) -> torch.Tensor:
         """[positions, hidden] through the base's own head up to its decoder, [positions, width]."""
@@ -148,12 +150,14 @@ class _Losses(torch.autograd.Function):
                 block = table[start : start + size]
                 some = None if bias is None else bias[start : start + size]
                 sweep.add(block, some, start)
-            shares = sweep.add(rows.detach(), None, len(table)) if len(rows) else None
+            shares = states.new_zeros(len(states), 0)
+            if len(rows):
+                shares = sweep.add(rows.detach(), None, len(table))
             if training:
                 assert sweep.mixed is not None
                 own = _own_rows(table, rows, answers)
                 ctx.away = sweep.mixed.div_(sweep.total.unsqueeze(1)).sub_(own)
-                ctx.shares = None if shares is None else shares.div_(sweep.total.unsqueeze(1))
+                ctx.shares = shares.float().div_(sweep.total.unsqueeze(1))
                 ctx.save_for_backward(states, answers)
                 ctx.first = len(table)
         return sweep.top + sweep.total.log() - sweep.picked

@@ -8,10 +8,11 @@ One file adds one family: it is found by listing the folder. A file defines
   the family spells them, old ones included;
 - `segment(state, pieces) -> list[tuple[int, ...]]`, the old ids that each piece's text falls into
   today; `unknown_id(state)` among them where the text has no pieces;
-- `safe(state, pieces, old) -> list[bool]`, `old` being what `segment` gives: whether a piece is so improbable in the text of other
-  languages that it hardly ever changes their segmentation, as far as the old model can tell;
-- `insert(state, pieces, old) -> dict`, a new state with the pieces behind all old ids, in this order, so
-  that segmentation uses them. The old state stays as it is.
+- `safe(state, pieces, old) -> list[bool]`, `old` being what `segment` gives: whether a piece is so
+  improbable in the text of other languages that it hardly ever changes their segmentation, as far
+  as the old model can tell;
+- `insert(state, pieces, old) -> dict`, a new state with the pieces behind all old ids, in this
+  order, so that segmentation uses them. The old state stays as it is.
 
 A *state* is the parsed content of `tokenizer.json` of the tokenizers library. Pieces are never
 *added tokens*: those are cut out before the normaliser and the model see the text, are slow by the

@@ -1,9 +1,10 @@
-"""What WordPiece and BPE share: pieces in a dictionary of ids, without probabilities of their own."""
+"""What WordPiece and BPE share: a dictionary of ids, without probabilities of its own."""
 
 from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,16 +12,17 @@ from tokenizers import Tokenizer
 
 from lowres.tokenizer_families import State, next_id
 
+LETTERS = frozenset({"Ll", "Lm", "Lo", "Lt", "Lu", "Mc", "Mn", "Cs"})
 SHIFT = 10
 """Mandelbrot's shift: the first few pieces are less common than Zipf's law says."""
 
 
 def model_alone(state: State) -> Tokenizer:
-    """The model without what stands around it: a string goes in as one word, spelled as pieces are."""
+    """The model alone: a string goes in as one word, spelled as pieces are."""
     model = dict(state["model"])
     if "dropout" in model:
         model["dropout"] = None
-    bare = {
+    bare: dict[str, object] = {
         "version": "1.0",
         "truncation": None,
         "padding": None,
@@ -90,3 +92,13 @@ def commonness(state: State, spelled: Mapping[str, str]) -> Commonness:
         },
         logarithm(size),
     )
+
+
+def is_of_every_language(text: str) -> bool:
+    """Whether a text is numbers, or signs without a letter: no language owns those.
+
+    Bytes that are no whole character, given as surrogates, count as letters.
+    """
+    if any(character.isascii() and character.isdigit() for character in text):
+        return True
+    return not any(unicodedata.category(character) in LETTERS for character in text)

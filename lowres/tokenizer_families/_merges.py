@@ -7,6 +7,7 @@ given as the pieces that an old model cuts them into, and a pair may be refused.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
@@ -29,7 +30,7 @@ def learn(
     frequency: Counter[Pair] = Counter()
     where: defaultdict[Pair, set[int]] = defaultdict(set)
     for index, word in enumerate(pieces):
-        for pair in zip(word, word[1:], strict=False):
+        for pair in itertools.pairwise(word):
             frequency[pair] += counts[index]
             where[pair].add(index)
     queue = [(-n, pair) for pair, n in frequency.items() if n >= AT_LEAST and allowed(pair)]
@@ -47,9 +48,9 @@ def learn(
         for index in where.pop(pair):
             before = pieces[index]
             after = pieces[index] = join(before, pair)
-            for old in zip(before, before[1:], strict=False):
+            for old in itertools.pairwise(before):
                 frequency[old] -= counts[index]
-            for new in zip(after, after[1:], strict=False):
+            for new in itertools.pairwise(after):
                 frequency[new] += counts[index]
                 where[new].add(index)
                 changed.add(new)

@@ -128,8 +128,8 @@ def _gap(state: State) -> list[list[object]]:
     missing = [i for i in range(len(vocabulary), next_id(state)) if i not in added]
     if missing:
         raise BaseModelError(
-            f"its tokenizer has no piece of id {missing[0]} between the {len(vocabulary)} pieces of "
-            "its model and its added tokens, so that new pieces cannot follow; leave "
+            f"its tokenizer has no piece of id {missing[0]} between the {len(vocabulary)} pieces "
+            "of its model and its added tokens, so that new pieces cannot follow; leave "
             "tokenizer.extend out, or take another base"
         )
     return [[added[i], 0.0] for i in range(len(vocabulary), next_id(state))]

@@ -14,7 +14,12 @@ from collections.abc import Mapping, Sequence
 from tokenizers import Tokenizer, models, trainers
 
 from lowres.tokenizer_families import State
-from lowres.tokenizer_families._dictionaries import Commonness, commonness, extended, model_alone
+from lowres.tokenizer_families._dictionaries import (
+    commonness,
+    extended,
+    is_of_every_language,
+    model_alone,
+)
 
 LABEL = "WordPiece"
 SAFE_BELOW = -24.0
@@ -62,8 +67,13 @@ def candidates(
 ) -> list[str]:
     """Pieces by tokenizers' trainer, frequent words, beginnings and ends of words."""
     longest = int(state["model"].get("max_input_chars_per_word") or LONGEST)
-    words = {word: count for word, count in words.items() if len(word) <= longest}
     mark = _mark(state)
+    words = {
+        word: count
+        for word, count in words.items()
+        # a longer one is unknown as a whole; one that looks marked would be taken for a part
+        if len(word) <= longest and not (mark and word.startswith(mark))
+    }
     learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     learner.train_from_iterator(
         (word for word, count in sorted(words.items()) for _ in range(count)),
@@ -98,7 +108,9 @@ def segment(state: State, pieces: Sequence[str]) -> list[tuple[int, ...]]:
     front = model_alone(state)
     back = model_alone({**state, "model": {**model, "vocab": {**fronts, **inside, **unknown}}})
     marked = [bool(mark) and piece.startswith(mark) for piece in pieces]
-    texts = [piece.removeprefix(mark) if m else piece for piece, m in zip(pieces, marked, strict=True)]
+    texts = [
+        piece.removeprefix(mark) if m else piece for piece, m in zip(pieces, marked, strict=True)
+    ]
     encoded = {
         m: iter(
             t.encode_batch_fast(
@@ -111,22 +123,15 @@ def segment(state: State, pieces: Sequence[str]) -> list[tuple[int, ...]]:
     return [tuple(next(encoded[m]).ids) for m in marked]
 
 
-def _commonness(state: State) -> Commonness:
-    mark = _mark(state)
-    return commonness(
-        state,
-        {
-            piece: piece.removeprefix(mark) or piece
-            for piece in state["model"]["vocab"]
-            if not RESERVED.fullmatch(piece)
-        },
-    )
-
-
 def safe(state: State, pieces: Sequence[str], old: Sequence[tuple[int, ...]]) -> list[bool]:
     """Whether a piece's text is improbable in other languages, see `SAFE_BELOW`."""
-    common, unknown = _commonness(state), unknown_id(state)
-    return [unknown in ids or common.of(ids) <= SAFE_BELOW for ids in old]
+    mark, unknown = _mark(state), unknown_id(state)
+    texts = {piece: piece.removeprefix(mark) or piece for piece in state["model"]["vocab"]}
+    common = commonness(state, {p: t for p, t in texts.items() if not RESERVED.fullmatch(p)})
+    return [
+        unknown in ids or (common.of(ids) <= SAFE_BELOW and not is_of_every_language(piece))
+        for piece, ids in zip(pieces, old, strict=True)
+    ]
 
 
 def reachable(state: State, pieces: Sequence[str], spare: Sequence[str]) -> list[str]:
