@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -93,7 +94,9 @@ def load_encoder(
 ) -> tuple[Any, Any]:
     """The bare encoder for adaptation, and the masked-LM model that it is part of (or None).
 
-    With the extension's rows where the located base has one. Raises as `load_base` does.
+    With the extension's rows where the located base has one; for a masked LM the table is whole
+    even where the base is trimmed: a softmax over fewer pieces would be another loss. Raises as
+    `load_base` does.
     """
     import transformers
 
@@ -102,6 +105,7 @@ def load_encoder(
         # a pooler has no part in it; where the checkpoint lacks one it could not be quantised
         encoder = _loaded(transformers.AutoModel, config, POOLERS, located, options, hardware)
         return encoder, None
+    located = replace(located, kept=None)
     heads = bases.masked_lm_head(config.model_type)
     full = _loaded(transformers.AutoModelForMaskedLM, config, heads, located, options, hardware)
     return full.base_model, full
