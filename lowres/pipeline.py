@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from lowres import artifacts, preparation
 from lowres.artifacts import RunFolder
+from lowres.errors import RecipeError
 from lowres.progress import Progress, Silent
 from lowres.recipe import Recipe
 from lowres.recipe_loading import digest, dump
@@ -74,6 +75,10 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
     """
     from lowres import bases, data, hardware
 
+    if recipe.tokenizer is not None and recipe.tokenizer.trim is not None:
+        raise RecipeError(
+            ["tokenizer.trim: a run does not trim yet (lowres.trim does); remove the key"]
+        )
     progress = progress or Silent()
     folder = RunFolder(run_folder(recipe, out))
     machine = hardware.detect(recipe.train.precision)

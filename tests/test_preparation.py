@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lowres import artifacts, pipeline, predict, preparation
-from lowres.errors import Interrupted, RunError
+from lowres.errors import Interrupted, RecipeError, RunError
 from lowres.progress import Silent
 from lowres.recipe_loading import from_mapping
 from lowres.text_options import adapt as adapt_options
@@ -202,3 +202,11 @@ def test_an_extension_of_another_base_is_refused(tmp_path, tiny_unigram_base, ti
     )
     with pytest.raises(RunError, match=r"--extension .*: extends another vocabulary"):
         preparation.adapt_alone(*arguments, Silent())
+
+
+def test_trimming_is_refused_until_a_run_does_it(tmp_path, tiny_unigram_base):
+    trim = {"trim": {"keep_text": [str(tmp_path / "eng.txt")]}}
+    recipe = study(tmp_path, tiny_unigram_base, tokenizer=trim, adapt=None)
+    with pytest.raises(RecipeError, match=r"tokenizer.trim: a run does not trim yet"):
+        pipeline.run(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

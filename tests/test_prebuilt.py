@@ -1,0 +1,49 @@
+"""The extensions that come with lowres: what lies in `tokenizers/`, and how a recipe takes one."""
+
+from __future__ import annotations
+
+import pytest
+
+from lowres import bases, extension, model, prebuilt, vocabulary
+from lowres.errors import DataError, RunError
+
+
+def test_what_is_shipped_is_whole_and_helps():
+    assert len(prebuilt.names()) >= 12
+    for name in prebuilt.names():
+        found = prebuilt.read(name)
+        assert len(found.pieces) == found.provenance["pieces"] == len(set(found.pieces)), name
+        assert found.provenance["licence"]
+        for row in found.provenance["held_out"]:
+            assert row["unknown_after"] <= max(0.001, row["unknown_before"]), name
+        for row in found.provenance["changed"]:
+            assert row["share"] <= 0.01, (name, row)
+
+
+def test_every_one_is_listed():
+    assert [row["name"] for row in prebuilt.rows()] == list(prebuilt.names())
+
+
+def test_an_unknown_name_gets_the_nearest():
+    name = prebuilt.names()[0]
+    with pytest.raises(DataError, match=rf"prebuilt: unknown .*did you mean '{name}'"):
+        prebuilt.read(name + "x")
+
+
+def test_one_of_another_vocabulary_is_refused(tiny_unigram_base):
+    state = extension.state_of(model.load_tokenizer(bases.locate(str(tiny_unigram_base))))
+    with pytest.raises(RunError, match="extends another vocabulary"):
+        prebuilt.merged(prebuilt.names()[:1], state, "tiny")
+
+
+@pytest.mark.slow
+def test_two_at_once_on_the_real_vocabulary():
+    state = extension.state_of(model.load_tokenizer(bases.locate("e5-small")))
+    found = prebuilt.merged(("xlmr-tzm_Tfng", "xlmr-nus_Latn"), state, "e5-small")
+    after = vocabulary.build(extension.extended_state(state, found.pieces, "e5-small"))
+    before = vocabulary.build(state)
+    assert after.token_to_id(found.pieces[-1]) == found.first_id + len(found.pieces) - 1
+    assert after.token_to_id("<mask>") == before.token_to_id("<mask>") == 250001
+    text = "ⵜⴰⵎⴰⵣⵉⵖⵜ"
+    assert 3 in before.encode(text).ids
+    assert 3 not in after.encode(text).ids
