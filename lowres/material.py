@@ -98,6 +98,11 @@ def _language(text: Text, language: str) -> LanguageText:
     notes = [warning] if warning else []
     learning = total - text.held_out
     alone = LanguageText(language, path, learning, (), (), _lexicon(text, language), ())
+    if next(alone.lines(), None) is None:
+        raise DataError(
+            f"text.files {path}: nothing to learn from: its lines are blank, or all among the "
+            f"{text.held_out} held out at its end; give text whose lines differ"
+        )
     again = _repeats(alone)
     if again:
         notes.append(f"{again:,} lines to learn from are among the held-out ones: left out")
