@@ -1,4 +1,4 @@
-"""Every line of bad input that a user may meet under `lowres run`: exit 2, one line, no trace.
+"""Every line of bad input that a user may meet: exit 2, one line, no trace.
 
 Through the real command and a real (tiny) base; what needs no data is in test_cli.py.
 """
@@ -24,11 +24,17 @@ TRAIN = "text\tlabel\ngood day\tfine\nbad day\tpoor\nfair day\tfine\ngrim day\tp
 TEST = "text\tlabel\nsiku njema\tfine\nsiku mbaya\tpoor\n"
 
 
-def refused(words: list[str], says: list[str], folder: Path, news: int = 0) -> None:
+def refused(
+    words: list[str],
+    says: list[str],
+    folder: Path,
+    news: int = 0,
+    command: tuple[str, ...] = ("run",),
+) -> None:
     """After `news` lines of progress one line on standard error that says all this, exit 2, and
     nothing new in the folder."""
     before = sorted(folder.rglob("*"))
-    result: Result = CliRunner().invoke(app, ["run", *words])
+    result: Result = CliRunner().invoke(app, [*command, *words])
     assert result.exit_code == 2, (result.exit_code, result.output)
     assert result.stdout == ""
     lines = result.stderr.splitlines()
