@@ -39,8 +39,6 @@ def adapt(
     steps: Annotated[int | None, typer.Option(help="Optimiser steps; overrides epochs.")] = None,
     batch: Annotated[int | None, typer.Option(help="Lines a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of LoRA.")] = None,
-    rows_learning_rate: Annotated[float | None, typer.Option(help="Of the new rows.")] = None,
-    rank: Annotated[int | None, typer.Option(help="LoRA rank.")] = None,
     held_out: Annotated[int, typer.Option(help="Lines at the end kept for measuring.")] = 300,
     seed: Annotated[int, typer.Option(help="Of LoRA's start and of the order.")] = 1,
 ) -> None:
@@ -55,14 +53,9 @@ def adapt(
         steps=steps,
         batch=batch,
         learning_rate=learning_rate,
-        rows_learning_rate=rows_learning_rate,
-        rank=rank,
     )
     described = text_options.text(text, lang, translation, lexicon, held_out)
-    if extension is not None and not (extension / "extension.json").is_file():
-        raise RunError(
-            f"--extension {extension}: no extension.json; make one with `lowres tokenizer extend`"
-        )
+    _check_extension(extension)
     bases.check_name(base)
     from lowres import preparation
 
@@ -79,3 +72,10 @@ def adapt(
             f"(n {after['n']})"
         )
     typer.echo(json.dumps({"adapter": str(out / "adapter"), "steps": done["steps"]}), err=True)
+
+
+def _check_extension(folder: Path | None) -> None:
+    if folder is not None and not (folder / "extension.json").is_file():
+        raise RunError(
+            f"--extension {folder}: no extension.json; make one with `lowres tokenizer extend`"
+        )

@@ -69,13 +69,12 @@ def collect(
     seeds = [seed_record(m) for m in trained]
     scores = _scores(recipe, data, answers, systems, metrics, controls)
     kept = [s.seed for s in seeds if s.status == "ok"]
-    middle = median_seed(scores, metrics[0], kept or list(recipe.seeds))
+    middle = median_seed(scores, metrics[0], kept or recipe.seeds)
     beside_controls = [(v.system, v.answers(middle)) for v in controls]
     compared = [*((name, name) for name in systems), *beside_controls]
-    comparisons = comparing.with_systems(recipe, data, answers, compared, metrics[0], middle)
-    comparisons += comparing.over_targets(
-        recipe, data, answers, beside_controls, metrics[0], middle
-    )
+    headline = (metrics[0], middle)
+    comparisons = comparing.with_systems(recipe, data, answers, compared, *headline)
+    comparisons += comparing.over_targets(recipe, data, answers, beside_controls, *headline)
     stages = [*before, *trained, *beside, evaluated]
     return Results(
         schema=1,
@@ -90,11 +89,7 @@ def collect(
         averages=_averages(scores, kept),
         comparisons=comparisons,
         verdicts=_verdicts(recipe, answers, scores, comparisons, middle),
-        curves=[
-            CurvePoint(seed=m.notes["seed"], step=step, epoch=epoch, name=name, value=value)
-            for m in trained
-            for step, epoch, name, value in m.notes["curves"]
-        ],
+        curves=_curves(trained),
         confusions=mistakes.confusions(data, answers, middle),
         mistakes=mistakes.surest(data, answers, middle),
         tokenizer=[TokenizerRecord(**row) for row in evaluated.notes["tokenizer"]],
@@ -104,15 +99,27 @@ def collect(
             for m in before
             if m.name != "extend"
         ],
-        resources=Resources(
-            seconds=round(sum(m.seconds for m in stages), 1),
-            peak_mb=max(peak_mb, *(m.peak_mb for m in stages)),
-            device=hardware.device,
-            precision=hardware.precision,
-            energy_kwh=total_energy(stages),
-        ),
+        resources=_resources(stages, hardware, peak_mb),
         warnings=[*data.warnings, *evaluated.notes.get("warnings", [])],
         versions=versions(),
+    )
+
+
+def _curves(trained: Sequence[Manifest]) -> list[CurvePoint]:
+    return [
+        CurvePoint(seed=m.notes["seed"], step=step, epoch=epoch, name=name, value=value)
+        for m in trained
+        for step, epoch, name, value in m.notes["curves"]
+    ]
+
+
+def _resources(stages: Sequence[Manifest], hardware: Hardware, peak_mb: float) -> Resources:
+    return Resources(
+        seconds=round(sum(m.seconds for m in stages), 1),
+        peak_mb=max(peak_mb, *(m.peak_mb for m in stages)),
+        device=hardware.device,
+        precision=hardware.precision,
+        energy_kwh=total_energy(stages),
     )
 
 

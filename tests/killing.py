@@ -12,7 +12,7 @@ from typing import Any
 
 import tiny_study
 
-from lowres import model, training_callbacks
+from lowres import adapter_files, training_callbacks
 from lowres.recipe import Recipe
 from lowres.trainer import SourceTrainer
 
@@ -21,7 +21,7 @@ MOMENTS: dict[str, tuple[Any, str]] = {
     "save": (SourceTrainer, "_save_optimizer_and_scheduler"),  # a checkpoint is half written
     "step": (SourceTrainer, "training_step"),  # before the optimizer's step of that number
     "tidy": (SourceTrainer, "_load_best_model"),  # all steps are done
-    "adapter": (model, "save_adapter"),
+    "adapter": (adapter_files, "save_adapter"),
     "rotate": (training_callbacks.shutil, "rmtree"),  # a checkpoint is half removed
 }
 

@@ -9,7 +9,7 @@ from lowres.errors import DataError, RunError
 
 
 def test_what_is_shipped_is_whole_and_helps():
-    assert len(prebuilt.names()) >= 12
+    assert len(prebuilt.names()) >= 5
     for name in prebuilt.names():
         found = prebuilt.read(name)
         assert len(found.pieces) == found.provenance["pieces"] == len(set(found.pieces)), name
@@ -39,11 +39,11 @@ def test_one_of_another_vocabulary_is_refused(tiny_unigram_base):
 @pytest.mark.slow
 def test_two_at_once_on_the_real_vocabulary():
     state = extension.state_of(model.load_tokenizer(bases.locate("e5-small")))
-    found = prebuilt.merged(("xlmr-tzm_Tfng", "xlmr-nus_Latn"), state, "e5-small")
+    found = prebuilt.merged(("xlmr-dzo_Tibt", "xlmr-nus_Latn"), state, "e5-small")
     after = vocabulary.build(extension.extended_state(state, found.pieces, "e5-small"))
     before = vocabulary.build(state)
     assert after.token_to_id(found.pieces[-1]) == found.first_id + len(found.pieces) - 1
     assert after.token_to_id("<mask>") == before.token_to_id("<mask>") == 250001
-    text = "ⵜⴰⵎⴰⵣⵉⵖⵜ"
+    text = "རྫོང་ཁ་ལས་སླབ་ཨིན"
     assert 3 in before.encode(text).ids
     assert 3 not in after.encode(text).ids

@@ -104,7 +104,7 @@ def test_a_study_with_everything(tmp_path, tiny_unigram_base):
     # the adapter holds all it stands on
     adapter = out / "train/1/adapter"
     assert (adapter / "tokenizer.json").is_file()
-    answers = [a.answer for a in predict.load(out).predict(row[1] for row in sentences(18, 4))]
+    answers = [a.answer for a in predict.load(adapter).predict(row[1] for row in sentences(18, 4))]
     kept = (out / "predictions/1/tzm_Tfng.jsonl").read_text(encoding="utf-8").splitlines()
     assert answers == [json.loads(line)["predicted"] for line in kept]
 
