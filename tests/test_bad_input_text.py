@@ -171,7 +171,7 @@ PARALLEL = ["--translation", "eng_Latn.txt"]
         (["--objective", "mlm"], ["no masked-LM head", "align", "XLM-R, mBERT or mmBERT"]),
         ([*PARALLEL, "--objective", "both"], ["no masked-LM head", "XLMRobertaModel"]),
         ([*PARALLEL, "--batch", "1"], ["--batch: input should be"]),
-        ([*PARALLEL, "--rank", "0"], ["--rank: input should be"]),
+        ([*PARALLEL, "--steps", "0"], ["--steps: input should be"]),
         ([*PARALLEL, "--extension", "eng_Latn"], ["--extension eng_Latn", "no extension.json"]),
         ([*PARALLEL, "--base", "./none"], ["./none: no such folder"]),
     ],
