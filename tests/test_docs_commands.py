@@ -144,12 +144,18 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, tiny_unigram_base: Path, monkeypatch: pytest.MonkeyPatch) -> Reader:
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The reader's folder, with the files that pages name."""
     own_data(tmp_path)
     (tmp_path / "lines.txt").write_text("one text\nanother text\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    return Reader(tmp_path, tiny_unigram_base)
+    return tmp_path
+
+
+@pytest.fixture
+def reader(work: Path, tiny_base: Path) -> Reader:
+    return Reader(work, tiny_base)
 
 
 def test_every_page_with_commands_is_read_here() -> None:
@@ -185,7 +191,8 @@ def test_an_adapter_is_used_as_the_page_says(reader: Reader) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-def test_a_language_is_taught_as_the_page_says(reader: Reader) -> None:
+def test_a_language_is_taught_as_the_page_says(work: Path, tiny_unigram_base: Path) -> None:
+    reader = Reader(work, tiny_unigram_base)
     (recipe,) = blocks(PAGE, "yaml")
     (reader.folder / "tamazight.yaml").write_text(recipe, encoding="utf-8")
     for line in lines(PAGE):
