@@ -27,10 +27,6 @@ KNEE_SHARE = 0.03
 """`auto` goes on while 1,000 more pieces a language still save this share of the old tokens."""
 CURVE_EVERY = 10
 """Every tenth line is kept out of learning; the curve is measured on it."""
-WORD_AT_LEAST = 3
-STEM_AT_LEAST = 8
-LONGEST = 16
-CHARACTER_AT_LEAST = 2
 
 
 @dataclass(frozen=True)
@@ -89,8 +85,8 @@ def learn(
     learning, measuring = _split(texts)
     base = build(state)
     most = max(GRID) if pieces == "auto" else max(GRID[-1], 2 * pieces)
-    candidates = _candidates(state, base, family, learning, most)
-    choice = _Choice(state, family, base, learning, candidates)
+    candidates, characters = _candidates(state, base, family, learning, keep, most)
+    choice = _Choice(state, family, base, learning, candidates, characters)
     allowed, left_out = choice.allowed(keep)
     wanted = len(texts) * GRID[-1] if pieces == "auto" else pieces
     ranked = choice.ranked(choice.ranked(allowed, 3 * wanted), wanted)
@@ -133,39 +129,27 @@ def words_of(base: Tokenizer, lines: Lines) -> Counter[str]:
 
 
 def _candidates(
-    state: State, base: Tokenizer, family: object, learning: Mapping[str, Lines], size: int
-) -> list[str]:
-    """Distinct strings that are no pieces yet, in a fixed order."""
+    state: State,
+    base: Tokenizer,
+    family: object,
+    learning: Mapping[str, Lines],
+    keep: Mapping[str, Lines],
+    size: int,
+) -> tuple[list[str], frozenset[str]]:
+    """Distinct strings that are no pieces yet, in a fixed order; which are unknown characters."""
     old = base.get_vocab(with_added_tokens=True)
+    kept = words_of(base, [line for lines in keep.values() for line in lines])
     found: dict[str, None] = {}
+    characters: set[str] = set()
     for lines in learning.values():
         words = words_of(base, lines)
-        unknown = _unknown_characters(base, words)
-        learnt = family.candidates(words, size)  # type: ignore[attr-defined]
-        for piece in (*unknown, *learnt, *_words_and_stems(words)):
+        unknown = family.unknown_characters(state, words)  # type: ignore[attr-defined]
+        learnt = family.candidates(state, words, kept, size)  # type: ignore[attr-defined]
+        characters.update(unknown)
+        for piece in (*unknown, *learnt):
             if piece not in old and not piece.isspace():
                 found.setdefault(piece)
-    return list(found)
-
-
-def _unknown_characters(base: Tokenizer, words: Mapping[str, int]) -> list[str]:
-    """Characters of the text that the tokenizer has no piece for, the frequent ones first."""
-    counts: Counter[str] = Counter()
-    for word, count in words.items():
-        for character in word:
-            counts[character] += count
-    old = base.get_vocab(with_added_tokens=True)
-    return [c for c, n in counts.most_common() if c not in old and n >= CHARACTER_AT_LEAST]
-
-
-def _words_and_stems(words: Mapping[str, int]) -> list[str]:
-    """Frequent whole words, and frequent beginnings of at least four characters."""
-    stems: Counter[str] = Counter()
-    for word, count in words.items():
-        for end in range(4, min(len(word), LONGEST + 1)):
-            stems[word[:end]] += count
-    whole = [w for w, n in words.items() if n >= WORD_AT_LEAST and 1 < len(w) <= LONGEST]
-    return sorted({*whole, *(s for s, n in stems.items() if n >= STEM_AT_LEAST)})
+    return list(found), frozenset(characters)
 
 
 class _Choice:
@@ -178,7 +162,9 @@ class _Choice:
         base: Tokenizer,
         learning: Mapping[str, Lines],
         candidates: Sequence[str],
+        characters: frozenset[str],
     ) -> None:
+        self._characters = characters
         self._state = state
         self._family = family
         self._learning = learning
@@ -231,10 +217,13 @@ class _Choice:
         Unknown characters come first: without them any word that holds one is lost whole.
         """
         used = self._used(pieces, self._learning)
-        characters = {p for p in self._unknown if len(p) == 1}
         saved = {p: n * self._saves[p] for p, n in used.items()}
-        useful = [p for p, gain in saved.items() if gain > 0 or p in characters]
-        return sorted(useful, key=lambda p: (p not in characters, -saved[p], p))[:number]
+        first = self._characters
+        useful = [p for p, gain in saved.items() if gain > 0 or p in first]
+        useful.sort(key=lambda p: (p not in first, -saved[p], p))
+        # what a piece is joined from comes before it, even where no text is left to use it
+        closed = self._family.reachable(self._state, useful[:number], pieces)  # type: ignore[attr-defined]
+        return list(closed)[:number]
 
     def curve(
         self, ranked: Sequence[str], measuring: Mapping[str, Lines], languages: int

@@ -4,8 +4,11 @@ One file adds one family: it is found by listing the folder. A file defines
 
 - `LABEL: str`, what people call the family;
 - `matches(state) -> bool`, whether a `tokenizer.json` is of it;
-- `candidates(words, size) -> list[str]`, pieces learnt on pre-tokenised words with their counts, as
-  the family spells them, old ones included;
+- `candidates(state, words, keep, size) -> list[str]`, pieces learnt on pre-tokenised words with
+  their counts, as the family spells them, old ones included; `keep` are words of other languages;
+- `unknown_characters(state, words) -> list[str]`, pieces without which words are lost whole;
+- `reachable(state, pieces, spare) -> list[str]`, the pieces, each behind those that it is joined
+  from, which may come from `spare`;
 - `segment(state, pieces) -> list[tuple[int, ...]]`, the old ids that each piece's text falls into
   today; `unknown_id(state)` among them where the text has no pieces;
 - `safe(state, pieces, old) -> list[bool]`, `old` being what `segment` gives: whether a piece is so

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from tokenizers import Tokenizer, models
@@ -27,6 +28,9 @@ other languages: with 2,000 such Kinyarwanda pieces under 1% of the sentences of
 16 other languages change, with all pieces up to 11% (docs/results.md)."""
 LONGEST = 16
 """Characters of a learnt piece at most, as in XLM-R's own vocabulary."""
+WORD_AT_LEAST = 3
+STEM_AT_LEAST = 8
+CHARACTER_AT_LEAST = 2
 
 
 def matches(state: State) -> bool:
@@ -40,8 +44,23 @@ def unknown_id(state: State) -> int | None:
     return None if found is None else int(found)
 
 
-def candidates(words: Mapping[str, int], size: int) -> list[str]:
-    """About `size` pieces by sentencepiece's Unigram trainer, on one thread for the same bytes."""
+def unknown_characters(state: State, words: Mapping[str, int]) -> list[str]:
+    """Characters of the text that there is no piece for, the frequent ones first."""
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            counts[character] += count
+    old = {piece for piece, _ in state["model"]["vocab"]}
+    return [c for c, n in counts.most_common() if c not in old and n >= CHARACTER_AT_LEAST]
+
+
+def candidates(
+    state: State, words: Mapping[str, int], keep: Mapping[str, int], size: int
+) -> list[str]:
+    """About `size` pieces by sentencepiece's trainer, frequent words and beginnings of words.
+
+    On one thread, for the same bytes.
+    """
     import sentencepiece
 
     # the metaspace at the front is sentencepiece's own mark of a word's beginning
@@ -65,11 +84,27 @@ def candidates(words: Mapping[str, int], size: int) -> list[str]:
         minloglevel=2,
     )
     learnt = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    return [
+    found = [
         learnt.id_to_piece(index)
         for index in range(learnt.get_piece_size())
         if not learnt.is_unknown(index)
     ]
+    return [*found, *_words_and_stems(words)]
+
+
+def _words_and_stems(words: Mapping[str, int]) -> list[str]:
+    """Frequent whole words, and frequent beginnings of at least four characters."""
+    stems: Counter[str] = Counter()
+    for word, count in words.items():
+        for end in range(4, min(len(word), LONGEST + 1)):
+            stems[word[:end]] += count
+    whole = [w for w, n in words.items() if n >= WORD_AT_LEAST and 1 < len(w) <= LONGEST]
+    return sorted({*whole, *(s for s, n in stems.items() if n >= STEM_AT_LEAST)})
+
+
+def reachable(state: State, pieces: Sequence[str], spare: Sequence[str]) -> list[str]:
+    """The pieces as they are: none needs another."""
+    return list(pieces)
 
 
 def _repeated(words: Mapping[str, int]) -> list[str]:

@@ -11,9 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from tokenizers import Tokenizer, models, trainers
-
-from lowres.tokenizer_families import State
+from lowres.tokenizer_families import State, _merges
 from lowres.tokenizer_families._dictionaries import (
     commonness,
     extended,
@@ -29,6 +27,8 @@ LONGEST = 16
 WORD_AT_LEAST = 3
 PART_AT_LEAST = 8
 CHARACTER_AT_LEAST = 2
+START = "\0"
+"""Stands before the first character of a word while pairs are joined; no text holds it."""
 RESERVED = re.compile(r"\[unused\d+\]|\[[A-Z]+\]")
 """Entries that no text falls into; a thousand of them stand in front of BERT's pieces."""
 
@@ -62,6 +62,10 @@ def unknown_characters(state: State, words: Mapping[str, int]) -> list[str]:
     return [piece for c in frequent for piece in dict.fromkeys((c, mark + c)) if piece not in old]
 
 
+def _spelled(joined: str, mark: str) -> str:
+    return joined.removeprefix(START) if joined.startswith(START) else mark + joined
+
+
 def candidates(
     state: State, words: Mapping[str, int], keep: Mapping[str, int], size: int
 ) -> list[str]:
@@ -74,24 +78,20 @@ def candidates(
         # a longer one is unknown as a whole; one that looks marked would be taken for a part
         if len(word) <= longest and not (mark and word.startswith(mark))
     }
-    learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    learner.train_from_iterator(
-        (word for word, count in sorted(words.items()) for _ in range(count)),
-        trainers.WordPieceTrainer(
-            vocab_size=size,
-            special_tokens=["[UNK]"],
-            continuing_subword_prefix=mark,
-            show_progress=False,
-        ),
+    # not by tokenizers' trainer: it breaks ties at random, so that no two runs give the same
+    ordered = sorted(words)
+    cut = [[START + word[0], *word[1:]] for word in ordered]
+    pairs = _merges.learn(
+        cut, [words[w] for w in ordered], size, lambda p: len(p[0] + p[1]) <= LONGEST + 1
     )
-    learnt = learner.get_vocab()
+    learnt = [_spelled(left + right, mark) for left, right in pairs]
     parts: Counter[str] = Counter()
     for word, count in words.items():
         for at in range(2, min(len(word), LONGEST + 1)):
             parts[word[:at]] += count
             parts[mark + word[-at:]] += count
     found = [
-        *sorted((piece for piece in learnt if piece != "[UNK]"), key=learnt.__getitem__),
+        *learnt,
         *(w for w, n in words.items() if n >= WORD_AT_LEAST and 1 < len(w) <= LONGEST),
         *(p for p, n in parts.items() if n >= PART_AT_LEAST),
     ]
