@@ -70,11 +70,11 @@ def collect(
     scores = _scores(recipe, data, answers, systems, metrics, controls)
     kept = [s.seed for s in seeds if s.status == "ok"]
     middle = median_seed(scores, metrics[0], kept or recipe.seeds)
-    beside_controls = [(v.system, v.answers(middle)) for v in controls]
-    compared = [*((name, name) for name in systems), *beside_controls]
-    headline = (metrics[0], middle)
-    comparisons = comparing.with_systems(recipe, data, answers, compared, *headline)
-    comparisons += comparing.over_targets(recipe, data, answers, beside_controls, *headline)
+    lost = _lost_controls(folder, controls, recipe.seeds)
+    rivals = [(v.system, v.answers(middle)) for v in controls if v.system not in lost]
+    compared = [*((name, name) for name in systems), *rivals]
+    comparisons = comparing.with_systems(recipe, data, answers, compared, metrics[0], middle)
+    comparisons += comparing.over_targets(recipe, data, answers, rivals, metrics[0], middle)
     stages = [*before, *trained, *beside, evaluated]
     return Results(
         schema=1,
@@ -100,9 +100,23 @@ def collect(
             if m.name != "extend"
         ],
         resources=_resources(stages, hardware, peak_mb),
-        warnings=[*data.warnings, *evaluated.notes.get("warnings", [])],
+        warnings=[*lost.values(), *data.warnings, *evaluated.notes.get("warnings", [])],
         versions=versions(),
     )
+
+
+def _lost_controls(
+    folder: RunFolder, controls: Sequence[Variant], seeds: Sequence[int]
+) -> dict[str, str]:
+    """Controls (by system) of which a seed collapsed, and the warning: nothing is compared with
+    them, as beside a training that failed everything looks like a gain."""
+    return {
+        v.system: f"{v.system}, seed {seed}: {status} even at half the learning rate; nothing is "
+        "compared with it, so no gain is claimed against it"
+        for v in controls
+        for seed in seeds
+        if (status := _whole(folder, v.training(seed)).notes["status"]) != "ok"
+    }
 
 
 def _curves(trained: Sequence[Manifest]) -> list[CurvePoint]:

@@ -164,7 +164,6 @@ class _Choice:
         candidates: Sequence[str],
         characters: frozenset[str],
     ) -> None:
-        self._characters = characters
         self._state = state
         self._family = family
         self._learning = learning
@@ -177,6 +176,8 @@ class _Choice:
         segments = family.segment(state, candidates)  # type: ignore[attr-defined]
         self._old = dict(zip(candidates, segments, strict=True))
         self._unknown = {piece for piece, ids in self._old.items() if unknown in ids}
+        # without these any word that holds one is lost whole
+        self._characters = characters | {p for p in self._unknown if len(p) == 1}
         self._saves = {
             # an unknown piece stands for a whole word: what is won is its characters
             piece: len(piece) if piece in self._unknown else len(ids) - 1

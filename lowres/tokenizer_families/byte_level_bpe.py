@@ -22,8 +22,8 @@ from lowres.tokenizer_families._dictionaries import (
 )
 
 LABEL = "byte-level BPE"
-SAFE_BELOW = -21.0
-"""A pair of old pieces less probable than e^-21, by Zipf's law and as if independent, is hardly
+SAFE_BELOW = -19.0
+"""A pair of old pieces less probable than e^-19, by Zipf's law and as if independent, is hardly
 ever found in the words of other languages (docs/results.md)."""
 LONGEST = 32
 """Characters of the spelling in a learnt piece at most: bytes, where the alphabet is theirs."""
