@@ -140,6 +140,7 @@ def _learner(
                 f"adapt.objective {options.objective}: {', '.join(bare)} has no parallel text; "
                 "give text.translations, or set adapt.objective: mlm"
             )
+        check_enough(sum(len(text.learning_pairs) for text in texts), options.batch)
     encoder, full = model.load_encoder(located, base, hardware, plugin.Objective.masked_lm)
     network = model.attach_language_lora(encoder, options.rank, options.alpha, located.name)
     rows = new_rows.find(network)

@@ -54,6 +54,7 @@ def adapt(
         batch=batch,
         learning_rate=learning_rate,
     )
+    chosen = text_options.base(base, quantization)
     described = text_options.text(text, lang, translation, lexicon, held_out)
     _check_extension(extension)
     bases.check_name(base)
@@ -63,9 +64,7 @@ def adapt(
     progress = Terminal(presses.check)
     progress.quiet_libraries()
     with presses.watched():
-        done = preparation.adapt_alone(
-            options, base, quantization, described, extension, out, seed, progress
-        )
+        done = preparation.adapt_alone(options, chosen, described, extension, out, seed, progress)
     for before, after in zip(done["before"], done["after"], strict=True):
         typer.echo(
             f"{before['language']}: {before['name']} {before['value']:.3f} -> {after['value']:.3f} "

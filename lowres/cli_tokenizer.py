@@ -238,11 +238,13 @@ def extend(
     _by_option(lambda: bases.check_name(base))
     options = text_options.extend(pieces, init, keep or [])
     described = text_options.text(text, lang, translation, lexicon, held_out)
-    Terminal.quiet_libraries()
+    progress = Terminal()
+    progress.quiet_libraries()
     from lowres import artifacts, material
     from lowres import extend as extending
 
     texts = material.load(described, ())
+    material.say_notes(texts, progress)
     located = _by_option(lambda: bases.locate(base))
     with artifacts.new_folder(out, "--out") as folder:
         found = extending.extend(options, located, texts, folder)

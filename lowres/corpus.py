@@ -90,17 +90,18 @@ def lines(path: Path, key: str = "--text") -> Iterator[str]:
             reached, for a line that is not UTF-8, holds a NUL, or is longer than
             `LONGEST_LINE_BYTES`; at the end, for a file without any text.
     """
-    _check_start(path, key)
+    check_start(path, key)
     return _decoded(path, key)
 
 
 def texts(path: Path, key: str = "--text") -> Iterator[str]:
     """The lines that hold something, stripped. Raises as `lines` does."""
-    _check_start(path, key)
+    check_start(path, key)
     return (stripped for line in _decoded(path, key) if (stripped := line.strip()))
 
 
-def _check_start(path: Path, key: str) -> None:
+def check_start(path: Path, key: str) -> None:
+    """Raise `DataError` for a file that is missing, unreadable, empty or UTF-16."""
     try:
         if path.exists() and not path.is_file():
             what = "a folder" if path.is_dir() else "no regular file (it is read more than once)"
@@ -169,7 +170,7 @@ def sample(path: Path, key: str = "--text") -> str:
 
     Raises as `lines` does for a file that cannot be opened; what cannot be decoded is left out.
     """
-    _check_start(path, key)
+    check_start(path, key)
     size = path.stat().st_size
     with path.open("rb") as stream:
         if size <= _SAMPLES * _SAMPLE_BYTES:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowres import tokenizer_families, vocabulary
+from lowres import artifacts, tokenizer_families, vocabulary
 from lowres.errors import BaseModelError, RunError
 from lowres.tokenizer_families import State
 
@@ -87,6 +87,13 @@ def fingerprint(state: State) -> str:
         else [piece for piece, _ in pieces]
     )
     return hashlib.sha256("\n".join(ordered).encode()).hexdigest()
+
+
+def digest(folder: Path) -> str:
+    """Of an extension's pieces, rows and tokenizer: SHA-256, whatever its folder is called."""
+    files = [folder / name for name in (META, ROWS, TOKENIZER)]
+    content = "".join(artifacts.file_hash(file) for file in files if file.is_file())
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def state_of(tokenizer: PreTrainedTokenizerBase) -> State:
@@ -183,7 +190,7 @@ def read_rows(folder: Path) -> tuple[np.ndarray, int]:
 
     extension = read(folder)
     if not (folder / ROWS).is_file():
-        raise RunError(f"{folder}: has no {ROWS}; make it with `lowres tokenizer extend --rows`")
+        raise RunError(f"{folder}: has no {ROWS}; make it again with `lowres tokenizer extend`")
     try:
         values = load_file(folder / ROWS)["rows"]
     except (OSError, SafetensorError, KeyError) as error:

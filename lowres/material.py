@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING
 
 from lowres import artifacts, corpus
 from lowres.errors import DataError
-from lowres.recipe_text import Text
+from lowres.recipe_text import Text, TextKind
 
 if TYPE_CHECKING:
     from lowres.corpus import Pairs
+    from lowres.progress import Progress
 
 SAMPLE_LINES = 200_000
 """Lines of a language that pieces are learnt on at most, spread evenly over its text."""
+KINDS: tuple[TextKind, ...] = ("files", "translations", "lexicon")
 SMALLEST_TEXT = 3
 """A text of fewer times the lines to hold out is refused."""
 
@@ -67,6 +70,15 @@ class LanguageText:
             "sha256": artifacts.file_hash(self.path),
         }
 
+    def digest(self) -> str:
+        """Of all that is learnt from and measured on: text, translations, word list, split."""
+        content = hashlib.sha256(repr(sorted(self.record().items())).encode())
+        for entries in (self.learning_pairs, self.held_pairs, self.lexicon):
+            content.update(f"{len(entries)}\n".encode())
+            for entry in entries:
+                content.update(repr(entry).encode())
+        return content.hexdigest()
+
 
 def load(text: Text, targets: tuple[str, ...]) -> tuple[LanguageText, ...]:
     """The text of every language that the section names.
@@ -75,18 +87,43 @@ def load(text: Text, targets: tuple[str, ...]) -> tuple[LanguageText, ...]:
         DataError: for a file that is missing, in another script than its language says, too small
             to hold lines out, or of another length than its translation.
     """
-    languages = targets if text.languages == "targets" else text.languages
-    return tuple(_language(text, language) for language in languages)
+    return tuple(_language(text, language) for language in _languages(text, targets))
 
 
-def _language(text: Text, language: str) -> LanguageText:
+def say_notes(texts: Sequence[LanguageText], progress: Progress) -> None:
+    """Tell what was left out of each text, and what looks wrong in it."""
+    for text in texts:
+        for note in text.notes:
+            progress.say(f"{text.language}: {note}")
+
+
+def check_files(text: Text, targets: tuple[str, ...]) -> None:
+    """Raise `DataError` for the first file that is missing, empty or no UTF-8; reads no more than
+    the beginning of each."""
+    for language in _languages(text, targets):
+        _named(text, language)
+        for kind in KINDS:
+            named = text.path(kind, language)
+            if named is not None:
+                corpus.check_start(Path(named).expanduser(), f"text.{kind}")
+
+
+def _languages(text: Text, targets: tuple[str, ...]) -> tuple[str, ...]:
+    return targets if text.languages == "targets" else tuple(text.languages)
+
+
+def _named(text: Text, language: str) -> str:
     named = text.path("files", language)
     if named is None:
         raise DataError(
             f"text.files: names no file for {language}; add it, or list the languages that have "
             "one in text.languages"
         )
-    path = Path(named).expanduser()
+    return named
+
+
+def _language(text: Text, language: str) -> LanguageText:
+    path = Path(_named(text, language)).expanduser()
     total = sum(1 for _ in corpus.lines(path, "text.files"))
     if total < SMALLEST_TEXT * text.held_out:
         raise DataError(
@@ -103,6 +140,10 @@ def _language(text: Text, language: str) -> LanguageText:
             f"text.files {path}: nothing to learn from: its lines are blank, or all among the "
             f"{text.held_out} held out at its end; give text whose lines differ"
         )
+    begun = "\n".join(islice(alone.lines(), corpus.LITTLE_WORDS))
+    little = corpus.support(corpus.words(begun))
+    if little is not None:
+        notes.append(little)
     again = _repeats(alone)
     if again:
         notes.append(f"{again:,} lines to learn from are among the held-out ones: left out")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from lowres import artifacts, preparation
 from lowres.artifacts import RunFolder
-from lowres.errors import RecipeError
 from lowres.progress import Progress, Silent
 from lowres.recipe import Recipe
 from lowres.recipe_loading import digest, dump
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from lowres.results import Results
     from lowres.variants import Variant
 
-STAGES = ("extend", "adapt", "train", "evaluate", "publish")
 RUNS = Path("runs")
 
 
@@ -73,12 +71,8 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
         LowresError: when the user must change something; the run folder stays whole.
         Interrupted: on Ctrl-C; the same call goes on.
     """
-    from lowres import bases, data, hardware
+    from lowres import bases, data, hardware, shots
 
-    if recipe.tokenizer is not None and recipe.tokenizer.trim is not None:
-        raise RecipeError(
-            ["tokenizer.trim: a run does not trim yet (lowres.trim does); remove the key"]
-        )
     progress = progress or Silent()
     folder = RunFolder(run_folder(recipe, out))
     machine = hardware.detect(recipe.train.precision)
@@ -89,11 +83,13 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
     folder.check(dump(recipe))
     # whatever the user must change shows here, before a run folder is made
     labelled = data.load(recipe)
+    shots.check(labelled, recipe.languages.shots, recipe.languages.targets)
     located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
     with folder.locked(dump(recipe)):
         progress.say(f"{folder.path}: base {located.name}, {located.obtained}")
         with artifacts.PeakMemory() as memory:
-            under = preparation.make(recipe, located, machine, folder, progress)
+            under = preparation.make(recipe, labelled, located, machine, folder, progress)
+            located = preparation.small(recipe, located, folder)
             team.wait()
             found = preparation.variants(recipe, located, folder)
             study = Study(recipe, labelled, located, machine, folder, tuple(found), under)
@@ -138,6 +134,7 @@ def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _
     located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
     team.wait()
     under = preparation.fingerprint(recipe, located)
+    located = preparation.small(recipe, located, folder)
     found = tuple(preparation.variants(recipe, located, folder))
     study = Study(recipe, labelled, located, machine, folder, found, under)
     for variant in found:

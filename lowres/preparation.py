@@ -15,19 +15,24 @@ from lowres import artifacts
 from lowres.artifacts import RunFolder
 from lowres.errors import RunError
 from lowres.progress import Progress
-from lowres.recipe import Recipe
+from lowres.recipe import Base, Recipe
 from lowres.recipe_text import Adapt, Text
 from lowres.variants import BASE_AS_IS, EXTENDED_ONLY, OLD_VOCABULARY, Variant, few_shot
 
 if TYPE_CHECKING:
     from lowres.bases import LocatedBase
+    from lowres.data import LabelledData
     from lowres.hardware import Hardware
     from lowres.material import LanguageText
+
+TRIM = "trim"
 
 
 def stage_names(recipe: Recipe) -> list[str]:
     """The stages of `make`, in order."""
     names = ["extend"] if _extends(recipe) else []
+    if _trims(recipe):
+        names.append(TRIM)
     if recipe.adapt is None:
         return names
     main = [f"adapt/{code}" for code in _languages(recipe)] if _alone(recipe) else ["adapt"]
@@ -74,6 +79,15 @@ def variants(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> list[Va
     ]
 
 
+def small(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> LocatedBase:
+    """The base with the trimmed table that `make` has chosen; itself where the recipe has none."""
+    if not _trims(recipe):
+        return located
+    from lowres import trimmed
+
+    return replace(located, kept=str(folder.path / TRIM / trimmed.FILE))
+
+
 def fingerprint(recipe: Recipe, located: LocatedBase) -> str:
     """What `make` returns, without making anything."""
     if not stage_names(recipe):
@@ -86,13 +100,14 @@ def fingerprint(recipe: Recipe, located: LocatedBase) -> str:
 
 def make(
     recipe: Recipe,
+    data: LabelledData,
     located: LocatedBase,
     machine: Hardware,
     folder: RunFolder,
     progress: Progress,
 ) -> str:
-    """Run the extend and adapt stages, those of the controls too; returns a fingerprint of all
-    that they depend on (empty where the recipe has none)."""
+    """Run the extend, trim and adapt stages, those of the controls too; returns a fingerprint of
+    all that they depend on (empty where the recipe has none)."""
     if not stage_names(recipe):
         return ""
     from lowres import adapt, material
@@ -100,14 +115,15 @@ def make(
     if recipe.adapt is not None:
         adapt.check_base(recipe.adapt.objective, located)
     texts = material.load(recipe.text, recipe.languages.targets) if recipe.text else ()
-    for text in texts:
-        for note in text.notes:
-            progress.say(f"{text.language}: {note}")
+    material.say_notes(texts, progress)
     inputs = _inputs(recipe, located, texts)
     own = located
     if _extends(recipe):
         own = replace(located, extension=str(folder.path / "extend"))
         _extend(recipe, located, texts, folder, inputs, progress)
+    if _trims(recipe):
+        _trim(recipe, data, own, texts, folder, inputs, progress)
+        own, located = small(recipe, own, folder), small(recipe, located, folder)
     if recipe.adapt is not None:
         _adapt(recipe, own, texts, machine, folder, inputs, "", progress)
         if _extends(recipe) and recipe.adapt.controls:
@@ -118,6 +134,10 @@ def make(
 
 def _extends(recipe: Recipe) -> bool:
     return recipe.tokenizer is not None and recipe.tokenizer.extend is not None
+
+
+def _trims(recipe: Recipe) -> bool:
+    return recipe.tokenizer is not None and recipe.tokenizer.trim is not None
 
 
 def _alone(recipe: Recipe) -> bool:
@@ -153,8 +173,19 @@ def _inputs(recipe: Recipe, located: LocatedBase, texts: tuple[LanguageText, ...
         if getattr(recipe, name) is not None
     }
     where = [located.hub_id, located.revision, located.obtained]
-    learnt = [[text.record(), len(text.learning_pairs), len(text.lexicon)] for text in texts]
-    return artifacts.fingerprint([sections, where, learnt])
+    learnt = [text.digest() for text in texts]
+    kept = {name: artifacts.file_hash(Path(name).expanduser()) for _, name in kept_files(recipe)}
+    return artifacts.fingerprint([sections, where, learnt, kept])
+
+
+def kept_files(recipe: Recipe) -> list[tuple[str, str]]:
+    """(key, file) of the text that shall stay readable as it is."""
+    extend = recipe.tokenizer.extend if recipe.tokenizer else None
+    trim = recipe.tokenizer.trim if recipe.tokenizer else None
+    return [
+        *(("tokenizer.extend.keep", name) for name in (extend.keep if extend else ())),
+        *(("tokenizer.trim.keep_text", name) for name in (trim.keep_text if trim else ())),
+    ]
 
 
 def _extend(
@@ -180,6 +211,32 @@ def _extend(
             f"extend: {row.language}: {row.fertility_before:.2f} -> {row.fertility_after:.2f} "
             f"pieces a word, {row.unknown_before:.1%} -> {row.unknown_after:.2%} unknown"
         )
+
+
+def _trim(
+    recipe: Recipe,
+    data: LabelledData,
+    located: LocatedBase,
+    texts: tuple[LanguageText, ...],
+    folder: RunFolder,
+    inputs: str,
+    progress: Progress,
+) -> None:
+    parts = {"train": data.train, "dev": data.dev, **data.tests, **data.target_train}
+    shown = {name: examples.to_dict() for name, examples in parts.items()}
+    inputs = artifacts.fingerprint([inputs, shown])
+    if folder.finished(TRIM, inputs) is not None:
+        progress.say(f"{TRIM}: done before")
+        return
+    from lowres.trim import trim
+
+    with folder.stage(TRIM, inputs) as stage:
+        done = trim(recipe, data, located, texts, stage.path)
+        stage.notes.update(asdict(done))
+    progress.say(
+        f"{TRIM}: {done.rows_before:,} -> {done.rows_after:,} rows of the embeddings, "
+        f"{done.mb_before:,.0f} -> {done.mb_after:,.0f} MB in float32"
+    )
 
 
 def _adapt(
@@ -230,8 +287,7 @@ def _jobs(
 
 def adapt_alone(
     options: Adapt,
-    base: str,
-    quantization: str,
+    base: Base,
     text: Text,
     extension: Path | None,
     out: Path,
@@ -245,23 +301,22 @@ def adapt_alone(
     from lowres import bases, hardware, material, model
     from lowres import extension as extensions
     from lowres.adapt import adapt, check_base
-    from lowres.recipe import Base
 
-    chosen = Base(name=base, quantization=quantization)
-    located = bases.locate(base)
+    located = bases.locate(base.name)
     check_base(options.objective, located)
     if extension is not None:
         state = extensions.state_of(model.load_tokenizer(located))
         found = extensions.read(extension)
-        extensions.check_vocabulary(found, state, f"--extension {extension}", base)
+        extensions.check_vocabulary(found, state, f"--extension {extension}", base.name)
         located = replace(located, extension=str(extension.resolve()))
     texts = material.load(text, ())
+    material.say_notes(texts, progress)
     inputs = artifacts.fingerprint(
         [
             options.model_dump(mode="json"),
-            [located.hub_id, located.revision, located.obtained, quantization, seed],
-            [[t.record(), len(t.learning_pairs), len(t.lexicon)] for t in texts],
-            str(extension),
+            [located.hub_id, located.revision, located.obtained, base.quantization, seed],
+            [text.digest() for text in texts],
+            extensions.digest(extension) if extension is not None else None,
         ]
     )
     folder = RunFolder(out.resolve().parent)
@@ -273,7 +328,7 @@ def adapt_alone(
         with folder.stage(name, inputs) as stage:
             found_now = adapt(
                 options,
-                chosen,
+                base,
                 located,
                 texts,
                 hardware.detect(),

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from lowres import registry
 from lowres.recipe_types import Language, LanguageList, Number, Section, Whole, distinct, listed
 
+TextKind = Literal["files", "translations", "lexicon"]
 Paths = Annotated[tuple[str, ...], BeforeValidator(listed), AfterValidator(distinct)]
 """One path, or a list."""
 
@@ -35,7 +36,7 @@ class Text(Section):
             raise ValueError("is empty; name at least one, or write targets")
         return value if value == "targets" else distinct(value)
 
-    def path(self, kind: Literal["files", "translations", "lexicon"], language: str) -> str | None:
+    def path(self, kind: TextKind, language: str) -> str | None:
         """The file of a language; None where the recipe names none."""
         found = getattr(self, kind)
         if isinstance(found, dict):
@@ -55,7 +56,7 @@ class Extend(Section):
     languages are always kept."""
     init: str = "auto"
     """How rows start, a name in `lowres/embedding_inits`; auto: align with translations, lexicon
-    with a word list only, focus with raw text only."""
+    with a word list only, mean with raw text only."""
 
     @field_validator("pieces", mode="before")
     @classmethod
@@ -74,8 +75,9 @@ class Extend(Section):
 class Trim(Section):
     """Only the pieces that are needed: a smaller table while training and serving."""
 
-    keep_text: Paths
-    """Text files; their pieces stay, with those of the recipe's data and all special ones."""
+    keep_text: Paths = ()
+    """Text files; their pieces stay, with those of the recipe's data, raw text, translations and
+    word lists, and all special ones."""
 
 
 class Tokenizer(Section):
@@ -98,8 +100,8 @@ class Adapt(Section):
     """A name in `lowres/objectives`: align (parallel text, any base), mlm (raw text, a base with
     a masked-LM head), both."""
     per_language: bool = False
-    """One adapter a language (MAD-X, Pfeiffer et al. 2020): the task is trained on the source's
-    own (for align the base itself), and each target is scored with its own."""
+    """One adapter a language (MAD-X, Pfeiffer et al. 2020): the task is trained on the base itself,
+    and each language of `text.languages` is scored with its own adapter under the task's."""
     epochs: Number = Field(3, gt=0, le=10_000)
     steps: Whole | None = Field(None, ge=1, le=10**9)
     """Optimiser steps; overrides epochs."""

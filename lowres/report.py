@@ -16,7 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lowres import charts, figures, gains
+from lowres.comparing import OVER_TARGETS
 from lowres.figures import ADAPTER, MISSING, Figure, LanguageRow, Summary, number
+from lowres.variants import OLD_VOCABULARY
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -106,15 +108,16 @@ def _gains_table(results: Results, summary: Summary) -> list[RenderableType]:
     table.add_column("Target")
     for system in found.systems:
         table.add_column(GAIN_HEADINGS.get(system, system), justify="right")
-    table.add_column("gain over\nold vocab.", justify="right")
+    beside = "old vocab." if OLD_VOCABULARY in found.systems else "the base"
+    table.add_column(f"gain over\n{beside}", justify="right")
     for row in found.rows:
         over = row.over_old or row.over_base
         table.add_row(
-            "mean" if row.n is None else row.language,
+            "mean" if row.language == OVER_TARGETS else row.language,
             *(number(row.values.get(system)) for system in found.systems),
             MISSING if over is None else figures.interval_of_points(over),
         )
-    return [table, Text(found.claim)]
+    return [table, *([Text(found.claim)] if found.claim else [])]
 
 
 def _cells(row: LanguageRow, summary: Summary) -> list[RenderableType]:

@@ -97,7 +97,7 @@ def collect(
         adaptations=[
             AdaptationRecord(stage=m.name, **_fields(AdaptationRecord, m))
             for m in before
-            if m.name != "extend"
+            if m.name not in ("extend", "trim")
         ],
         resources=_resources(stages, hardware, peak_mb),
         warnings=[*lost.values(), *data.warnings, *evaluated.notes.get("warnings", [])],

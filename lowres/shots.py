@@ -6,6 +6,7 @@ kept, so that anybody can repeat them. Checkpoints are still chosen on source de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,21 +32,29 @@ def add(
     Raises:
         DataError: when a target has no training data, or less than asked for.
     """
+    check(data, (shots,), targets)
     parts, ids = [data.train], {}
     for language in targets:
-        train = data.target_train.get(language)
-        have = 0 if train is None else len(train)
-        if train is None or (isinstance(shots, int) and shots > have):
-            raise DataError(
-                f"languages.shots: {shots} of {language}, whose training data holds {have} "
-                "examples; ask for fewer, or leave it out"
-            )
+        train = data.target_train[language]
         order = ordered(list(train[gold_field]), seed)
         chosen = train.select(order if shots == "all" else order[: int(shots)])
         ids[language] = [str(example) for example in chosen["id"]]
         parts.append(chosen.cast(data.train.features))
     joined: Dataset = concatenate_datasets(parts)
     return replace(data, train=joined), ids
+
+
+def check(data: LabelledData, shots: Sequence[int | str], targets: tuple[str, ...]) -> None:
+    """Raise `DataError` when a target has no training data, or less than asked for."""
+    for asked in shots:
+        for language in targets:
+            train = data.target_train.get(language)
+            have = 0 if train is None else len(train)
+            if train is None or (isinstance(asked, int) and asked > have):
+                raise DataError(
+                    f"languages.shots: {asked} of {language}, whose training data holds {have} "
+                    "examples; ask for fewer, or leave it out"
+                )
 
 
 def ordered(gold: list[Any], seed: int) -> list[int]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from lowres.errors import DataError, LanguageError, LowresError
 from lowres.languages import canonical
+from lowres.recipe import Base
 from lowres.recipe_text import Adapt, Extend, Text
 
 Section = TypeVar("Section", bound=BaseModel)
@@ -47,6 +48,12 @@ def adapt(**given: Any) -> Adapt:
     """The `adapt` section, from the options that were given."""
     plain = {key: value for key, value in given.items() if value is not None}
     return _section(Adapt, plain, {key: f"--{key.replace('_', '-')}" for key in plain})
+
+
+def base(name: str, quantization: str) -> Base:
+    """The `base` section."""
+    given = {"name": name, "quantization": quantization}
+    return _section(Base, given, {"name": "--base", "quantization": "--quantization"})
 
 
 def _section(kind: type[Section], given: Mapping[str, Any], options: Mapping[str, str]) -> Section:

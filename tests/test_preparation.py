@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from lowres import artifacts, gains, pipeline, predict, preparation
-from lowres.errors import Interrupted, RecipeError, RunError
+from lowres.errors import DataError, Interrupted, RunError
 from lowres.progress import Silent
+from lowres.recipe import Base
 from lowres.recipe_loading import from_mapping
 from lowres.text_options import adapt as adapt_options
 from lowres.text_options import text as text_options
@@ -194,14 +195,21 @@ def test_adapting_alone_goes_on_and_is_done_once(tmp_path, tiny_unigram_base):
         def bar(self, description: str, total: int) -> Any:
             raise Interrupted("interrupted")
 
-    arguments = (adapt, str(tiny_unigram_base), "none", described, None, out, 1)
+    arguments = (
+        adapt,
+        Base(name=str(tiny_unigram_base), quantization="none"),
+        described,
+        None,
+        out,
+        1,
+    )
     with pytest.raises(Interrupted):
         preparation.adapt_alone(*arguments, Pressed())
     assert not out.exists()
     done = preparation.adapt_alone(*arguments, Silent())
     assert (out / "adapter/adapter_config.json").is_file()
     assert preparation.adapt_alone(*arguments, Silent()) == done
-    other = (adapt, str(tiny_unigram_base), "none", described, None, out, 2)
+    other = (adapt, Base(name=str(tiny_unigram_base), quantization="none"), described, None, out, 2)
     with pytest.raises(RunError, match=r"--out .*: exists already"):
         preparation.adapt_alone(*other, Silent())
 
@@ -217,8 +225,7 @@ def test_an_extension_of_another_base_is_refused(tmp_path, tiny_unigram_base, ti
         extend.extend(Extend(pieces=5), bases.locate(str(tiny_unigram_base)), texts, folder)
     arguments = (
         adapt,
-        str(tiny_base),
-        "none",
+        Base(name=str(tiny_base), quantization="none"),
         described,
         tmp_path / "extension",
         tmp_path / "out",
@@ -228,9 +235,55 @@ def test_an_extension_of_another_base_is_refused(tmp_path, tiny_unigram_base, ti
         preparation.adapt_alone(*arguments, Silent())
 
 
-def test_trimming_is_refused_until_a_run_does_it(tmp_path, tiny_unigram_base):
-    trim = {"trim": {"keep_text": [str(tmp_path / "eng.txt")]}}
-    recipe = study(tmp_path, tiny_unigram_base, tokenizer=trim, adapt=None)
-    with pytest.raises(RecipeError, match=r"tokenizer.trim: a run does not trim yet"):
+def test_trimming_changes_no_answer(tmp_path, tiny_unigram_base):
+    whole = study(tmp_path, tiny_unigram_base, adapt={"epochs": 1, "batch": 16, "controls": False})
+    few = {"extend": {"pieces": 12}, "trim": {}}
+    small = study(tmp_path, tiny_unigram_base, tokenizer=few, adapt=whole.adapt.model_dump())
+    assert "trim" in preparation.stage_names(small)
+    for recipe, name in ((whole, "whole"), (small, "small")):
+        pipeline.run(recipe, tmp_path / name)
+    for language in ("eng_Latn", "tzm_Tfng"):
+        answers = [
+            (tmp_path / name / f"predictions/1/{language}.jsonl").read_bytes()
+            for name in ("whole", "small")
+        ]
+        assert answers[0] == answers[1]
+    notes = json.loads((tmp_path / "small/trim/manifest.json").read_text("utf-8"))["notes"]
+    assert notes["rows_after"] < notes["rows_before"]
+    # the adapter stands on the whole base
+    loaded = predict.load(tmp_path / "small/train/1/adapter")
+    kept = answers[1].decode().splitlines()
+    given = [row[1] for row in sentences(18, 4)]
+    found = [a.answer for a in loaded.predict(given)]
+    assert found == [json.loads(line)["predicted"] for line in kept]
+
+
+@pytest.mark.parametrize("changed", ["tzm_Tfng.txt", "eng.txt", "words.tsv", "kept.txt"])
+def test_stages_are_made_again_when_a_file_behind_them_changed(
+    tmp_path, tiny_unigram_base, changed
+):
+    from lowres import bases
+
+    (tmp_path / "words.tsv").write_text("market\tⵜⵓⵙⵓⵇⵜ\n", encoding="utf-8")
+    (tmp_path / "kept.txt").write_text("the river was hot\n", encoding="utf-8")
+    plain = study(tmp_path, tiny_unigram_base).text.model_dump()
+    recipe = study(
+        tmp_path,
+        tiny_unigram_base,
+        text={**plain, "lexicon": str(tmp_path / "words.tsv")},
+        tokenizer={"extend": {"pieces": 12, "keep": [str(tmp_path / "kept.txt")]}},
+    )
+    located = bases.locate(str(tiny_unigram_base))
+    before = preparation.fingerprint(recipe, located)
+    assert preparation.fingerprint(recipe, located) == before
+    file = tmp_path / changed
+    file.write_text(file.read_text("utf-8").replace("e", "a", 1).replace("ⵜ", "ⴷ", 1), "utf-8")
+    assert preparation.fingerprint(recipe, located) != before
+
+
+def test_more_shots_than_there_are_is_found_before_anything_is_made(tmp_path, tiny_unigram_base):
+    shots = {"source": "eng_Latn", "targets": "tzm_Tfng", "shots": [3, 4000]}
+    recipe = study(tmp_path, tiny_unigram_base, languages=shots)
+    with pytest.raises(DataError, match=r"languages.shots: 4000 of tzm_Tfng, .* holds 40"):
         pipeline.run(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
