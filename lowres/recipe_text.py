@@ -117,7 +117,7 @@ class Adapt(Section):
     alpha: Number = Field(32, gt=0, le=1e6)
     max_tokens: Whole = Field(128, ge=8)
     """Longer lines are cut for adaptation, and their number is reported."""
-    contrast: Number = Field(0.5, ge=0, le=100)
+    contrast: Number = Field(1.0, ge=0, le=100)
     """align: weight of telling a line's translation from the others of its batch."""
     temperature: Number = Field(0.05, gt=0, le=10)
     """align: of that contrast."""

@@ -21,9 +21,9 @@ from lowres.errors import DataError
 from lowres.tokenizer_families import State
 
 Lines = Sequence[str]
-GRID = (0, 125, 250, 500, 1000, 1500, 2000, 3000, 4000, 6000, 8000)
+GRID = (0, 125, 250, 500, 1000, 1500, 2000, 3000, 4000, 5000, 6000, 8000)
 """Numbers of new pieces at which the fertility curve is measured, a language."""
-KNEE_SHARE = 0.03
+KNEE_SHARE = 0.01
 """`auto` goes on while 1,000 more pieces a language still save this share of the old tokens."""
 CURVE_EVERY = 10
 """Every tenth line is kept out of learning; the curve is measured on it."""
