@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from lowres import artifacts, model, registry, stacking, training_callbacks
+from lowres import artifacts, material, model, registry, stacking, training_callbacks
 from lowres import rows as new_rows
 from lowres.bases import LocatedBase
 from lowres.errors import BaseModelError, DataError, Interrupted
@@ -99,6 +99,7 @@ def adapt(
     torch.manual_seed(seed)
     check_base(options.objective, located)
     learner = _learner(options, base, located, texts, hardware, folder, seed)
+    material.say_notes(texts, progress)
     state = _State.read(folder / CHECKPOINT) or _State(0, tuple(learner.objective.figures()))
     if state.tensors is not None:
         _restore(learner, state.tensors)

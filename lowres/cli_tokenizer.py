@@ -244,10 +244,10 @@ def extend(
     from lowres import extend as extending
 
     texts = material.load(described, ())
-    material.say_notes(texts, progress)
     located = _by_option(lambda: bases.locate(base))
     with artifacts.new_folder(out, "--out") as folder:
         found = extending.extend(options, located, texts, folder)
+    material.say_notes(texts, progress)
     _show_extension(found)
     typer.echo(f"{out}: AutoTokenizer.from_pretrained({str(out)!r}) loads it", err=True)
 

@@ -93,8 +93,10 @@ def load(text: Text, targets: tuple[str, ...]) -> tuple[LanguageText, ...]:
 def say_notes(texts: Sequence[LanguageText], progress: Progress) -> None:
     """Tell what was left out of each text, and what looks wrong in it."""
     for text in texts:
-        for note in text.notes:
-            progress.say(f"{text.language}: {note}")
+        begun = "\n".join(islice(text.lines(), corpus.LITTLE_WORDS))
+        for note in (*text.notes, corpus.support(corpus.words(begun))):
+            if note is not None:
+                progress.say(f"{text.language}: {note}")
 
 
 def check_files(text: Text, targets: tuple[str, ...]) -> None:
@@ -140,10 +142,6 @@ def _language(text: Text, language: str) -> LanguageText:
             f"text.files {path}: nothing to learn from: its lines are blank, or all among the "
             f"{text.held_out} held out at its end; give text whose lines differ"
         )
-    begun = "\n".join(islice(alone.lines(), corpus.LITTLE_WORDS))
-    little = corpus.support(corpus.words(begun))
-    if little is not None:
-        notes.append(little)
     again = _repeats(alone)
     if again:
         notes.append(f"{again:,} lines to learn from are among the held-out ones: left out")

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres import artifacts
+from lowres import artifacts, corpus
 from lowres.artifacts import RunFolder
 from lowres.errors import RunError
 from lowres.progress import Progress
@@ -115,7 +115,8 @@ def make(
     if recipe.adapt is not None:
         adapt.check_base(recipe.adapt.objective, located)
     texts = material.load(recipe.text, recipe.languages.targets) if recipe.text else ()
-    material.say_notes(texts, progress)
+    if recipe.adapt is None:
+        material.say_notes(texts, progress)
     inputs = _inputs(recipe, located, texts)
     own = located
     if _extends(recipe):
@@ -128,6 +129,8 @@ def make(
         _adapt(recipe, own, texts, machine, folder, inputs, "", progress)
         if _extends(recipe) and recipe.adapt.controls:
             place = _beside(OLD_VOCABULARY)
+            # they were told at the first adaptation
+            texts = tuple(replace(text, notes=()) for text in texts)
             _adapt(recipe, located, texts, machine, folder, inputs, place, progress)
     return inputs
 
@@ -174,7 +177,11 @@ def _inputs(recipe: Recipe, located: LocatedBase, texts: tuple[LanguageText, ...
     }
     where = [located.hub_id, located.revision, located.obtained]
     learnt = [text.digest() for text in texts]
-    kept = {name: artifacts.file_hash(Path(name).expanduser()) for _, name in kept_files(recipe)}
+    kept = {}
+    for key, name in kept_files(recipe):
+        path = Path(name).expanduser()
+        corpus.check_start(path, key)
+        kept[name] = artifacts.file_hash(path)
     return artifacts.fingerprint([sections, where, learnt, kept])
 
 
@@ -310,7 +317,6 @@ def adapt_alone(
         extensions.check_vocabulary(found, state, f"--extension {extension}", base.name)
         located = replace(located, extension=str(extension.resolve()))
     texts = material.load(text, ())
-    material.say_notes(texts, progress)
     inputs = artifacts.fingerprint(
         [
             options.model_dump(mode="json"),

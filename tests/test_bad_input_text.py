@@ -17,7 +17,7 @@ from lowres import extension
 from lowres.artifacts import new_folder
 
 EXTEND, ADAPT, RUN = ("tokenizer", "extend"), ("adapt",), ("run",)
-LINES, HELD = 120, 30
+LINES, HELD = 200, 30
 TAMAZIGHT = ("ⵜⵓⵙⵓⵇⵜ", "ⵉⴳⵓⵎⴰ", "ⴰⵙⵍⵎⴰⴷ", "ⴰⵎⴰⵏ", "ⵜⵍⵍⴰ", "ⵔⵖⴰⵏ")
 ENGLISH = ("market", "fruit", "teacher", "river", "was", "hot")
 
@@ -87,7 +87,7 @@ TEXTS: dict[str, tuple[str, bytes | None, list[str], list[str]]] = {
         "tzm_Tfng.txt",
         None,
         ["--translation", "short.txt"],
-        ["120 lines", "short.txt: 118", "line i"],
+        [f"{LINES} lines", f"short.txt: {LINES - 2}", "line i"],
     ),
     "no word list": (
         "tzm_Tfng.txt",
@@ -171,6 +171,7 @@ PARALLEL = ["--translation", "eng_Latn.txt"]
         (["--objective", "mlm"], ["no masked-LM head", "align", "XLM-R, mBERT or mmBERT"]),
         ([*PARALLEL, "--objective", "both"], ["no masked-LM head", "XLMRobertaModel"]),
         ([*PARALLEL, "--batch", "1"], ["--batch: input should be"]),
+        ([*PARALLEL, "--quantization", "2bit"], ["--quantization: input should be '8bit'"]),
         ([*PARALLEL, "--steps", "0"], ["--steps: input should be"]),
         ([*PARALLEL, "--extension", "eng_Latn"], ["--extension eng_Latn", "no extension.json"]),
         ([*PARALLEL, "--base", "./none"], ["./none: no such folder"]),
@@ -236,7 +237,7 @@ def test_an_extension_of_another_base(folder: Path, pieces: Path, tiny_base: Pat
     [
         (["text.files=none.txt"], ["text.files none.txt: no such file"]),
         (["text.files=eng_Latn.txt"], ["0% of its letters are Tfng", "100% Latn"]),
-        (["text.translations=study.yaml"], ["120 lines", "text.translations study.yaml: 8"]),
+        (["text.translations=study.yaml"], [f"{LINES} lines", "text.translations study.yaml: 8"]),
         (["text.lexicon=eng_Latn.txt"], ["eng_Latn.txt:1: expected `translation TAB word`"]),
         (["text.held_out=100"], ["text.held_out 100", "give 300 or more"]),
         (["text.files={hau_Latn: a}"], ["names no file for tzm_Tfng", "text.languages"]),
@@ -249,3 +250,17 @@ def test_an_extension_of_another_base(folder: Path, pieces: Path, tiny_base: Pat
 def test_a_study(folder: Path, overrides: list[str], says: list[str]) -> None:
     """Seen once the base is there, after the line of news that names the run."""
     refused(["study.yaml", *overrides], says, folder, news=1, command=RUN)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["text.files=none.txt"], ["text.files none.txt: no such file"]),
+        (["text.translations=none.txt"], ["text.translations none.txt: no such file"]),
+        (["text.lexicon=none.txt"], ["text.lexicon none.txt: no such file"]),
+        (["tokenizer.extend.keep=none.txt"], ["tokenizer.extend.keep none.txt: no such file"]),
+        (["tokenizer.trim.keep_text=none.txt"], ["trim.keep_text none.txt: no such file"]),
+    ],
+)
+def test_validate_looks_for_every_file(folder: Path, overrides: list[str], says: list[str]) -> None:
+    refused(["study.yaml", *overrides], says, folder, command=("validate",))
