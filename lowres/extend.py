@@ -137,8 +137,8 @@ def start_rows(
     Raises `DataError` when the way of starting them needs text that is not there.
     """
     found = extension.read(folder)
-    pairs = [pair for text in texts for pair in text.learning_pairs]
-    lexicon = [entry for text in texts for entry in text.lexicon]
+    pairs = [text.learning_pairs for text in texts if text.learning_pairs]
+    lexicon = [text.lexicon for text in texts if text.lexicon]
     chosen = init if init != "auto" else choose_init(bool(pairs), bool(lexicon), bool(texts))
     plugin = registry.module("embedding_inits", chosen)
     have = {"pairs": pairs, "lexicon": lexicon, "lines": texts}
@@ -170,8 +170,8 @@ def _start(
     found: Extension,
     located: LocatedBase,
     texts: Sequence[LanguageText],
-    pairs: Sequence[tuple[str, str]],
-    lexicon: Sequence[tuple[str, str]],
+    pairs: Sequence[Sequence[tuple[str, str]]],
+    lexicon: Sequence[Sequence[tuple[str, str]]],
     folder: Path,
 ) -> Start:
     old = model.load_tokenizer(located.plain())
@@ -187,9 +187,9 @@ def _start(
         unknown_id=family.unknown_id(state),
         special_ids=frozenset(old.all_special_ids),
         lines=_ids(new, lines),
-        pairs=_both(new, old, pairs),
+        pairs=[_both(new, old, of_one) for of_one in pairs],
         # a word list says the same as parallel text, entry for entry
-        lexicon=_both(new, old, lexicon),
+        lexicon=[_both(new, old, of_one) for of_one in lexicon],
     )
 
 

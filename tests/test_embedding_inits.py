@@ -57,8 +57,8 @@ def start(**changes: object) -> Start:
             "unknown_id": UNKNOWN,
             "special_ids": SPECIAL,
             "lines": lines,
-            "pairs": pairs,
-            "lexicon": entries,
+            "pairs": [pairs],
+            "lexicon": [entries],
             **changes,
         }
     )
@@ -152,8 +152,8 @@ def test_the_seed_changes_random_rows():
 
 def test_specials_and_pieces_without_a_row_are_no_source():
     pairs = [(np.array([FIRST]), np.array([0, 2, FIRST + 500]))] * 20
-    assert align.rows(start(pairs=pairs)).provenance[0].startswith("mean of 2")
-    assert lexicon.rows(start(lexicon=pairs)).provenance[0].startswith("mean of 2")
+    assert align.rows(start(pairs=[pairs])).provenance[0].startswith("mean of 2")
+    assert lexicon.rows(start(lexicon=[pairs])).provenance[0].startswith("mean of 2")
 
 
 def test_ibm_1_recovers_an_alignment_that_is_known():
@@ -176,6 +176,30 @@ def test_ibm_1_recovers_an_alignment_that_is_known():
     assert right >= 0.97 * len(seen)
     frequent = [500 + w for w in range(30)]
     assert all(best[w] == w - 400 for w in frequent)
+
+
+def test_languages_are_aligned_each_by_itself():
+    """Two languages that say the same English: together they would share its probability."""
+    draw = draws.Random(5)
+    texts: list[list[Pair]] = [[], []]
+    for number in range(400):
+        words = draw.sample(range(30), 4)
+        shift = 500 + 100 * (number % 2)
+        texts[number % 2].append(
+            (np.array([shift + w for w in words]), np.array([100 + w for w in words]))
+        )
+    each = alignment.align_each(texts)
+    alone = [alignment.align(pairs) for pairs in texts]
+    np.testing.assert_array_equal(each.target, np.concatenate([a.target for a in alone]))
+    np.testing.assert_allclose(each.weight, np.concatenate([a.weight for a in alone]))
+    together = alignment.align([*texts[0], *texts[1]])
+    assert together.weight.max() < 0.75 < each.weight.max()
+    # a type of both is the mean of its alignments, by tokens
+    both = alignment.align_each([texts[0], texts[0][:100]])
+    ids, first = np.unique(both.target, return_index=True)
+    assert ids.tolist() == np.unique(alone[0].target).tolist()
+    assert (both.pivot[first] == ids - 400).mean() > 0.95
+    assert not len(alignment.align_each([]).weight)
 
 
 def test_ibm_1_leaves_out_empty_and_overlong_lines():

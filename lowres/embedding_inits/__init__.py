@@ -33,10 +33,10 @@ class Start:
     """Of the old tokenizer; no row is started from them."""
     lines: Sequence[Ids] = ()
     """Raw text."""
-    pairs: Sequence[Pair] = ()
-    """Parallel text."""
-    lexicon: Sequence[Pair] = ()
-    """A word list, entry for entry."""
+    pairs: Sequence[Sequence[Pair]] = ()
+    """Parallel text, language by language."""
+    lexicon: Sequence[Sequence[Pair]] = ()
+    """A word list, entry for entry, language by language."""
     seed: int = 0
 
 

@@ -21,6 +21,7 @@ tokens, of which a good extension saves half."""
 LONGEST = 200
 """Longer lines are left out: everything meets everything in them."""
 LINES_AT_ONCE = 500
+_NONE = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,34 @@ def align(pairs: Sequence[Pair], iterations: int = ITERATIONS) -> Alignment:
     weight = forward * backward
     order = np.lexsort((pivot, -weight, target))
     return Alignment(target[order], pivot[order], weight[order])
+
+
+def align_each(languages: Sequence[Sequence[Pair]]) -> Alignment:
+    """Each language by itself, as `align` does; a target type of several is the mean by tokens.
+
+    Together they would share the probability of an English token among all their words for it.
+    """
+    if len(languages) == 1:
+        return align(languages[0])
+    tokens = [np.concatenate([*(t for t, _ in pairs), _NONE]) for pairs in languages]
+    size = 1 + max((int(t.max()) for t in tokens if len(t)), default=0)
+    counts = [np.bincount(t, minlength=size) for t in tokens]
+    total = np.maximum(np.sum([*counts, np.zeros(size)], axis=0), 1)
+    found = [align(pairs) for pairs in languages]
+    target = np.concatenate([*(f.target for f in found), _NONE])
+    pivot = np.concatenate([*(f.pivot for f in found), _NONE])
+    weight = np.concatenate(
+        [
+            np.zeros(0),
+            *(f.weight * (c / total)[f.target] for f, c in zip(found, counts, strict=True)),
+        ]
+    )
+    width = 1 + int(pivot.max(initial=0))
+    keys, place = np.unique(target * width + pivot, return_inverse=True)
+    summed = np.bincount(place, weights=weight, minlength=len(keys))
+    target, pivot = keys // width, keys % width
+    order = np.lexsort((pivot, -summed, target))
+    return Alignment(target[order], pivot[order], summed[order])
 
 
 @dataclass(frozen=True)

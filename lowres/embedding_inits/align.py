@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from lowres.embedding_inits import Pair, Start, Started, mean, mixed
-from lowres.embedding_inits._alignment import align
+from lowres.embedding_inits._alignment import align_each
 
 NEEDS: tuple[str, ...] = ("pairs",)
 MOST_SOURCES = 8
@@ -18,14 +19,14 @@ LEAST_WEIGHT = 0.01
 
 def rows(start: Start) -> Started:
     """The weighted mean of the aligned pieces' rows; `mean` where nothing aligns."""
-    return started(start, [*start.pairs])
+    return started(start, start.pairs)
 
 
-def started(start: Start, pairs: list[Pair]) -> Started:
-    """As `rows`, from these pairs."""
+def started(start: Start, languages: Sequence[Sequence[Pair]]) -> Started:
+    """As `rows`, from these pairs, language by language."""
     fallback = mean.rows(start)
     values, provenance = fallback.values.copy(), list(fallback.provenance)
-    found = align(pairs)
+    found = align_each(languages)
     bounds = np.searchsorted(
         found.target, np.arange(start.first_id, start.first_id + len(start.pieces) + 1)
     )

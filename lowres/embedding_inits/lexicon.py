@@ -9,4 +9,4 @@ NEEDS: tuple[str, ...] = ("lexicon",)
 
 def rows(start: Start) -> Started:
     """As `align`, with the entries of a bilingual lexicon for lines."""
-    return align.started(start, [*start.lexicon])
+    return align.started(start, start.lexicon)
