@@ -88,7 +88,7 @@ def learn(
     candidates, characters = _candidates(state, base, family, learning, keep, most)
     choice = _Choice(state, family, base, learning, candidates, characters)
     allowed, left_out = choice.allowed(keep)
-    wanted = len(texts) * GRID[-1] if pieces == "auto" else pieces
+    wanted = len(texts) * GRID[-1] if pieces == "auto" else pieces + pieces // 10
     ranked = choice.ranked(choice.ranked(allowed, 3 * wanted), wanted)
     if not ranked:
         raise DataError(
@@ -104,7 +104,7 @@ def learn(
         )
     curve = choice.curve(ranked, measuring, len(texts))
     number = _knee(curve, len(texts)) if pieces == "auto" else pieces
-    chosen = choice.ranked(ranked[: number + number // 2], number)
+    chosen = choice.quiet(ranked[: number + number // 2], number, keep)
     return Learned(tuple(chosen), tuple(curve), len(ranked), left_out)
 
 
@@ -189,13 +189,20 @@ class _Choice:
         pieces = list(self._saves)
         old = [self._old[piece] for piece in pieces]
         safe = self._family.safe(self._state, pieces, old)  # type: ignore[attr-defined]
-        fires = self._used(pieces, {"": [line for lines in keep.values() for line in lines]})
-        fine = [
-            piece
-            for piece, is_safe in zip(pieces, safe, strict=True)
-            if (is_safe or piece in self._unknown) and not fires[piece]
-        ]
+        fine = [p for p, is_safe in zip(pieces, safe, strict=True) if is_safe or p in self._unknown]
+        while fires := self._firing(fine, keep):
+            fine = [piece for piece in fine if piece not in fires]
         return fine, len(pieces) - len(fine)
+
+    def quiet(self, pieces: Sequence[str], number: int, keep: Mapping[str, Lines]) -> list[str]:
+        """`ranked`, where what the others had kept from firing in `keep` makes room."""
+        while fires := self._firing(chosen := self.ranked(pieces, number), keep):
+            pieces = [piece for piece in pieces if piece not in fires]
+        return chosen
+
+    def _firing(self, pieces: Sequence[str], keep: Mapping[str, Lines]) -> frozenset[str]:
+        used = self._used(pieces, {"": [line for lines in keep.values() for line in lines]})
+        return frozenset(piece for piece, share in used.items() if share)
 
     def _with(self, pieces: Sequence[str]) -> Tokenizer:
         old = [self._old[piece] for piece in pieces]

@@ -193,7 +193,7 @@ def test_an_adapter_is_used_as_the_page_says(reader: Reader) -> None:
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_a_language_is_taught_as_the_page_says(work: Path, tiny_unigram_base: Path) -> None:
     reader = Reader(work, tiny_unigram_base)
-    (recipe,) = blocks(PAGE, "yaml")
+    recipe, trimmed = blocks(PAGE, "yaml")
     (reader.folder / "tamazight.yaml").write_text(recipe, encoding="utf-8")
     for line in lines(PAGE):
         reader.shell(line)
@@ -201,6 +201,11 @@ def test_a_language_is_taught_as_the_page_says(work: Path, tiny_unigram_base: Pa
     assert len(python) == 2
     for block in python:
         reader.python(block)
+    smaller = recipe.replace("tokenizer:\n", trimmed.rstrip() + "\n", 1)
+    assert smaller != recipe
+    (reader.folder / "smaller.yaml").write_text(smaller, encoding="utf-8")
+    (reader.folder / "more.txt").write_text("And this.\n", encoding="utf-8")
+    reader.shell("lowres validate smaller.yaml")
     assert (reader.folder / "tzm-pieces" / "extension.json").is_file()
     assert "What it is due to" in next(
         reader.folder.glob("runs/tamazight-*/report.html")

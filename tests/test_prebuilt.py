@@ -9,7 +9,7 @@ from lowres.errors import DataError, RunError
 
 
 def test_what_is_shipped_is_whole_and_helps():
-    assert len(prebuilt.names()) >= 5
+    assert len(prebuilt.names()) >= 12
     for name in prebuilt.names():
         found = prebuilt.read(name)
         assert len(found.pieces) == found.provenance["pieces"] == len(set(found.pieces)), name

@@ -188,8 +188,8 @@ def test_a_fault_of_an_override_names_the_override(study, override, says):
             ],
         ),
         (
-            RECIPE + "tokenizer:\n  trim: {}\n",
-            ["12: tokenizer.trim.keep_text is missing; add it: Text files"],
+            RECIPE + "tokenizer:\n  trim: {keep_texts: a.txt}\n",
+            ["12: unknown key tokenizer.trim.keep_texts; did you mean 'keep_text'?"],
         ),
         (RECIPE + "tokenizer: {}\n", ["11: tokenizer says nothing: give tokenizer.extend or"]),
         (
