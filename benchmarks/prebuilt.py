@@ -71,7 +71,13 @@ def build(source: Source, data: Path, located: bases.LocatedBase, out: Path) -> 
             entries = material.read_lexicon(data / "lexicons" / f"{source.name}.tsv", "lexicon")
             file = Path(folder) / f"{source.name}.tsv"
             file.write_text("\n".join(word for word, _ in entries) + "\n", encoding="utf-8")
-        texts = material.load(Text(files={source.name: str(file)}, languages=(source.name,)), ())
+        aligned = source.licence == SEED
+        given = Text(
+            files={source.name: str(file)},
+            translations=str(data / "text" / "eng_Latn.txt") if aligned else None,
+            languages=(source.name,),
+        )
+        texts = material.load(given, ())
         found = extend.learn(Extend(), located, texts)
     more = {
         "name": f"xlmr-{source.name}",

@@ -55,7 +55,7 @@ def extend(
 def learn(options: Extend, located: LocatedBase, texts: Sequence[LanguageText]) -> Extension:
     """The pieces, what they were learnt from and what they change; nothing is written."""
     state = extension.state_of(model.load_tokenizer(located.plain()))
-    keep = kept_text(options.keep, [text.language for text in texts])
+    keep = {**kept_text(options.keep, [text.language for text in texts]), **_translations(texts)}
     if options.prebuilt:
         found = prebuilt.merged(options.prebuilt, state, located.name)
     else:
@@ -98,6 +98,12 @@ def kept_text(files: Sequence[str], targets: Sequence[str]) -> dict[str, list[st
         every = corpus.texts(path, "tokenizer.extend.keep")
         keep[path.stem] = [line for _, line in zip(range(KEPT_LINES), every, strict=False)]
     return keep
+
+
+def _translations(texts: Sequence[LanguageText]) -> dict[str, list[str]]:
+    """What the lines are translated into, mostly the language that the task is learnt in."""
+    lines = dict.fromkeys(pivot for text in texts for _, pivot in text.learning_pairs)
+    return {"translations": list(lines)[:KEPT_LINES]} if lines else {}
 
 
 def figures(
