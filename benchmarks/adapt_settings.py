@@ -34,38 +34,29 @@ from lowres.recipe_text import Adapt, Extend, Text
 
 DATA = Path(os.environ.get("LOWRES_DATA", "../shared/data"))
 WORD_LISTS = {"tzm_Tfng": "ber_Tfng"}
-PIECES = ({"pieces": 1000}, {"pieces": 2000}, {"pieces": 4000})
-INITS = ("mean", "random", "focus", "lexicon")
-TRAINING: tuple[dict[str, Any], ...] = (
-    {"learning_rate": 2e-4},
-    {"learning_rate": 1e-3},
-    {"rows_learning_rate": 1e-3},
-    {"rows_learning_rate": 2e-2},
-    {"temperature": 0.02},
-    {"temperature": 0.1},
-    {"contrast": 0.0},
-    {"contrast": 0.5},
-    {"contrast": 2.0},
-    {"batch": 16},
-    {"rank": 32, "alpha": 64},
-    {"epochs": 3},
-)
-
-
-def settings() -> dict[str, tuple[dict[str, Any], dict[str, Any]] | None]:
-    """Name -> (of `tokenizer.extend`, of `adapt`); None: the old vocabulary."""
-    found: dict[str, Any] = {"defaults": ({}, {}), "old vocabulary": None}
-    for one in PIECES:
-        found[_named(one)] = (one, {})
-    for init in INITS:
-        found[f"init {init}"] = ({"init": init}, {})
-    for one in TRAINING:
-        found[_named(one)] = ({}, one)
-    return found
-
-
-def _named(one: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in one.items())
+SETTINGS: dict[str, Any] = {
+    # name -> (of `tokenizer.extend`, of `adapt`); None: the old vocabulary
+    "defaults": ({}, {}),
+    "old vocabulary": None,
+    "init mean": ({"init": "mean"}, {}),
+    "init lexicon": ({"init": "lexicon"}, {}),
+    "init focus": ({"init": "focus"}, {}),
+    "init random": ({"init": "random"}, {}),
+    "pieces 1000": ({"pieces": 1000}, {}),
+    "pieces 2000": ({"pieces": 2000}, {}),
+    "learning_rate 2e-4": ({}, {"learning_rate": 2e-4}),
+    "learning_rate 1e-3": ({}, {"learning_rate": 1e-3}),
+    "rows_learning_rate 1e-3": ({}, {"rows_learning_rate": 1e-3}),
+    "rows_learning_rate 2e-2": ({}, {"rows_learning_rate": 2e-2}),
+    "temperature 0.02": ({}, {"temperature": 0.02}),
+    "temperature 0.1": ({}, {"temperature": 0.1}),
+    "contrast 0": ({}, {"contrast": 0.0}),
+    "contrast 0.5": ({}, {"contrast": 0.5}),
+    "contrast 2": ({}, {"contrast": 2.0}),
+    "batch 16": ({}, {"batch": 16}),
+    "rank 32, alpha 64": ({}, {"rank": 32, "alpha": 64}),
+    "epochs 3": ({}, {"epochs": 3}),
+}
 
 
 def measure(language: str, chosen: Any, folder: Path) -> dict[str, Any]:
@@ -80,7 +71,8 @@ def measure(language: str, chosen: Any, folder: Path) -> dict[str, Any]:
         languages=(language,),
     )
     texts = material.load(text, ())
-    extending, training = chosen or ({}, {})
+    extending: dict[str, Any] = chosen[0] if chosen else {}
+    training: dict[str, Any] = chosen[1] if chosen else {}
     if extending.get("init") != "lexicon":
         texts = tuple(replace(each, lexicon=()) for each in texts)
     start = time.monotonic()
@@ -159,7 +151,7 @@ def main() -> None:
         return
     if not (DATA / "text").is_dir():
         sys.exit(f"no texts at {DATA}/text; set LOWRES_DATA to the folder of the data sets")
-    for name, chosen in settings().items():
+    for name, chosen in SETTINGS.items():
         for language in given.languages or ("tzm_Tfng", "nus_Latn"):
             folder = given.work / language / name.replace(" ", "-").replace(",", "")
             wanted = not given.only or name.startswith(tuple(given.only))
@@ -179,7 +171,7 @@ def table(work: Path) -> None:
     by = {(row["setting"], row["language"]): row for row in rows}
     print("| setting |" + "".join(f" {code}: probe | retrieval@1 | s |" for code in languages))
     print("|---|" + "---:|---:|---:|" * len(languages))
-    for name in settings():
+    for name in SETTINGS:
         if not any((name, code) in by for code in languages):
             continue
         cells = []
