@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lowres import bases, extend, material, prebuilt
+from lowres import bases, extend, material, model, prebuilt
 from lowres.languages import describe
 from lowres.recipe_text import Extend, Text
 
@@ -78,7 +78,7 @@ def build(source: Source, data: Path, located: bases.LocatedBase, out: Path) -> 
             languages=(source.name,),
         )
         texts = material.load(given, ())
-        found = extend.learn(Extend(), located, texts)
+        found = extend.learn(Extend(), located, texts, model.load_tokenizer(located))
     more = {
         "name": f"xlmr-{source.name}",
         "language": describe(source.name).name,

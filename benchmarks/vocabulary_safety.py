@@ -39,7 +39,8 @@ def main() -> None:
     if not (DATA / "text").is_dir():
         sys.exit(f"no texts at {DATA}/text; set LOWRES_DATA to the folder of the data sets")
     located = bases.locate("e5-small")
-    state = extension.state_of(model.load_tokenizer(located))
+    tokenizer = model.load_tokenizer(located)
+    state = extension.state_of(tokenizer)
     before = vocabulary.build(state)
     others = {path.name: sentences(path) for path in sorted((DATA / "sib200").glob("*_*"))}
     print("| language | e^ | pieces | pieces a word | fewer | sentences changed elsewhere |")
@@ -53,7 +54,7 @@ def main() -> None:
         texts = material.load(text, ())
         for threshold in THRESHOLDS:
             unigram.SAFE_BELOW = threshold
-            found = extend.learn(Extend(), located, texts)
+            found = extend.learn(Extend(), located, texts, tokenizer)
             after = vocabulary.build(extension.extended_state(state, found.pieces, located.name))
             shares = [
                 (vocabulary.changed_share(before, after, lines), name)

@@ -20,6 +20,8 @@ from lowres.registry import PACKAGE_DIR
 from lowres.tokenizer_families import State
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from lowres.bases import LocatedBase
 
 DEMO = PACKAGE_DIR / "demo" / "source"
@@ -47,14 +49,23 @@ def extend(
         DataError: when the text cannot give what is asked.
         BaseModelError: when the tokenizer cannot be extended.
     """
-    found = learn(options, located, texts)
-    extension.write(folder, model.load_tokenizer(located.plain()), found, located.name)
-    return start_rows(options.init, located, texts, folder)
+    old = model.load_tokenizer(located.plain())
+    found = learn(options, located, texts, old)
+    new = extension.write(folder, old, found, located.name)
+    return start_rows(options.init, located, texts, folder, old, new)
 
 
-def learn(options: Extend, located: LocatedBase, texts: Sequence[LanguageText]) -> Extension:
-    """The pieces, what they were learnt from and what they change; nothing is written."""
-    state = extension.state_of(model.load_tokenizer(located.plain()))
+def learn(
+    options: Extend,
+    located: LocatedBase,
+    texts: Sequence[LanguageText],
+    old: PreTrainedTokenizerBase,
+) -> Extension:
+    """The pieces, what they were learnt from and what they change; nothing is written.
+
+    `old` is the base's tokenizer, which takes seconds to load.
+    """
+    state = extension.state_of(old)
     keep = {**kept_text(options.keep, [text.language for text in texts]), **_translations(texts)}
     if options.prebuilt:
         found = prebuilt.merged(options.prebuilt, state, located.name)
@@ -136,7 +147,12 @@ def figures(
 
 
 def start_rows(
-    init: str, located: LocatedBase, texts: Sequence[LanguageText], folder: Path
+    init: str,
+    located: LocatedBase,
+    texts: Sequence[LanguageText],
+    folder: Path,
+    old: PreTrainedTokenizerBase,
+    new: PreTrainedTokenizerBase,
 ) -> Extension:
     """Start the rows of an extension that is written; returns it with their provenance.
 
@@ -154,7 +170,7 @@ def start_rows(
                 f"tokenizer.extend.init {chosen}: needs {NEEDED[need]}; add it, or set "
                 "tokenizer.extend.init: auto"
             )
-    started = plugin.rows(_start(found, located, texts, pairs, lexicon, folder))
+    started = plugin.rows(_start(found, located, texts, pairs, lexicon, old, new))
     if not np.isfinite(started.values).all():
         raise DataError(f"tokenizer.extend.init {chosen}: gave rows that are not finite")
     extension.write_rows(folder, started.values)
@@ -178,10 +194,9 @@ def _start(
     texts: Sequence[LanguageText],
     pairs: Sequence[Sequence[tuple[str, str]]],
     lexicon: Sequence[Sequence[tuple[str, str]]],
-    folder: Path,
+    old: PreTrainedTokenizerBase,
+    new: PreTrainedTokenizerBase,
 ) -> Start:
-    old = model.load_tokenizer(located.plain())
-    new = model.load_tokenizer(replace(located, extension=str(folder)))
     state = extension.state_of(old)
     family = tokenizer_families.of(state, located.name)
     lines = [line for text in texts for line in text.sample()]
@@ -199,13 +214,15 @@ def _start(
     )
 
 
-def _ids(tokenizer: Any, lines: Sequence[str]) -> list[np.ndarray]:
-    backend = tokenizer.backend_tokenizer
+def _ids(tokenizer: PreTrainedTokenizerBase, lines: Sequence[str]) -> list[np.ndarray]:
+    backend: Any = tokenizer.backend_tokenizer
     encoded = backend.encode_batch_fast(list(lines), add_special_tokens=False)
     return [np.asarray(e.ids, dtype=np.int64) for e in encoded]
 
 
-def _both(new: Any, old: Any, pairs: Sequence[tuple[str, str]]) -> list[Pair]:
+def _both(
+    new: PreTrainedTokenizerBase, old: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]
+) -> list[Pair]:
     lines, translations = [a for a, _ in pairs], [b for _, b in pairs]
     return list(zip(_ids(new, lines), _ids(old, translations), strict=True))
 
