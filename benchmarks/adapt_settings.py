@@ -35,27 +35,27 @@ from lowres.recipe_text import Adapt, Extend, Text
 DATA = Path(os.environ.get("LOWRES_DATA", "../shared/data"))
 WORD_LISTS = {"tzm_Tfng": "ber_Tfng"}
 SETTINGS: dict[str, Any] = {
-    # name -> (of `tokenizer.extend`, of `adapt`); None: the old vocabulary
+    # name -> (of `tokenizer.extend`, of `adapt`): None for the old vocabulary, or for the rows as
+    # they start
     "defaults": ({}, {}),
-    "old vocabulary": None,
+    "old vocabulary": (None, {}),
     "init mean": ({"init": "mean"}, {}),
     "init lexicon": ({"init": "lexicon"}, {}),
-    "init focus": ({"init": "focus"}, {}),
-    "init random": ({"init": "random"}, {}),
+    "init focus": ({"init": "focus"}, None),
+    "init random": ({"init": "random"}, None),
     "pieces 1000": ({"pieces": 1000}, {}),
     "pieces 2000": ({"pieces": 2000}, {}),
+    "temperature 0.02": ({}, {"temperature": 0.02}),
+    "temperature 0.1": ({}, {"temperature": 0.1}),
     "learning_rate 2e-4": ({}, {"learning_rate": 2e-4}),
     "learning_rate 1e-3": ({}, {"learning_rate": 1e-3}),
     "rows_learning_rate 1e-3": ({}, {"rows_learning_rate": 1e-3}),
     "rows_learning_rate 2e-2": ({}, {"rows_learning_rate": 2e-2}),
-    "temperature 0.02": ({}, {"temperature": 0.02}),
-    "temperature 0.1": ({}, {"temperature": 0.1}),
-    "contrast 0": ({}, {"contrast": 0.0}),
-    "contrast 0.5": ({}, {"contrast": 0.5}),
-    "contrast 2": ({}, {"contrast": 2.0}),
-    "batch 16": ({}, {"batch": 16}),
-    "rank 32, alpha 64": ({}, {"rank": 32, "alpha": 64}),
     "epochs 3": ({}, {"epochs": 3}),
+    "contrast 0": ({}, {"contrast": 0.0}),
+    "contrast 2": ({}, {"contrast": 2.0}),
+    "rank 32, alpha 64": ({}, {"rank": 32, "alpha": 64}),
+    "batch 16": ({}, {"batch": 16}),
 }
 
 
@@ -71,32 +71,32 @@ def measure(language: str, chosen: Any, folder: Path) -> dict[str, Any]:
         languages=(language,),
     )
     texts = material.load(text, ())
-    extending: dict[str, Any] = chosen[0] if chosen else {}
-    training: dict[str, Any] = chosen[1] if chosen else {}
-    if extending.get("init") != "lexicon":
+    extending, training = chosen
+    if extending is None or extending.get("init") != "lexicon":
         texts = tuple(replace(each, lexicon=()) for each in texts)
     start = time.monotonic()
     under = located
-    if chosen is not None:
+    if extending is not None:
         where = folder / "extension"
         where.mkdir(parents=True, exist_ok=True)
         extend.extend(Extend(**extending), located, texts, where)
         under = replace(located, extension=str(where))
     extended = time.monotonic()
-    options = Adapt(**{"epochs": 1, **training})
+    # one step, so that the figures before it are taken
+    options = Adapt(**({"steps": 1} if training is None else {"epochs": 1, **training}))
     done = adapt.adapt(options, base, under, texts, machine, folder / "adapt", Silent())
     seconds = time.monotonic() - extended
     before = replace(under, language=None)
     after = replace(under, language=str(folder / "adapt" / "adapter"))
-    row = {
-        "steps": done.steps,
+    row: dict[str, Any] = {
+        "steps": done.steps if training is not None else 0,
         "extend_s": round(extended - start, 1),
         "adapt_s": round(seconds, 1),
         "start": [figure.value for figure in done.before],
         "retrieval": [figure.value for figure in done.after],
     }
-    for name, at in (("probe_start", before), ("probe", after)):
-        row[name] = probe(language, base, located, at, machine)
+    row["probe_start"] = probe(language, base, located, before, machine)
+    row["probe"] = probe(language, base, located, after, machine) if training is not None else None
     return row
 
 
@@ -169,20 +169,24 @@ def table(work: Path) -> None:
         sys.exit(f"{work}: nothing measured yet; first `run`")
     languages = sorted({row["language"] for row in rows})
     by = {(row["setting"], row["language"]): row for row in rows}
-    print("| setting |" + "".join(f" {code}: probe | retrieval@1 | s |" for code in languages))
-    print("|---|" + "---:|---:|---:|" * len(languages))
+    head = "start | adapted | retrieval@1 | s |"
+    print("| setting |" + "".join(f" {code}: {head}" for code in languages))
+    print("|---|" + "---:|" * 4 * len(languages))
     for name in SETTINGS:
-        if not any((name, code) in by for code in languages):
-            continue
-        cells = []
-        for code in languages:
-            row = by.get((name, code))
-            if row is None:
-                cells += ["–", "–", "–"]
-                continue
-            there, back = row["retrieval"]
-            cells += [f"{row['probe']:.3f}", f"{there:.3f} / {back:.3f}", f"{row['adapt_s']:.0f}"]
-        print(f"| {name} | " + " | ".join(cells) + " |")
+        if any((name, code) in by for code in languages):
+            cells = [cell for code in languages for cell in _cells(by.get((name, code)))]
+            print(f"| {name} | " + " | ".join(cells) + " |")
+
+
+def _cells(row: dict[str, Any] | None) -> list[str]:
+    if row is None:
+        return ["–"] * 4
+    start, adapted = f"{row['probe_start']:.3f}", row["probe"]
+    if adapted is None:
+        there, back = row["start"]
+        return [start, "–", f"{there:.3f} / {back:.3f}", "–"]
+    there, back = row["retrieval"]
+    return [start, f"{adapted:.3f}", f"{there:.3f} / {back:.3f}", f"{row['adapt_s']:.0f}"]
 
 
 if __name__ == "__main__":
