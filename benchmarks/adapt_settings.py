@@ -40,19 +40,19 @@ SETTINGS: dict[str, Any] = {
     "defaults": ({}, {}),
     "old vocabulary": (None, {}),
     "init mean": ({"init": "mean"}, {}),
-    "init lexicon": ({"init": "lexicon"}, {}),
     "init focus": ({"init": "focus"}, None),
     "init random": ({"init": "random"}, None),
-    "pieces 1000": ({"pieces": 1000}, {}),
     "pieces 2000": ({"pieces": 2000}, {}),
-    "temperature 0.02": ({}, {"temperature": 0.02}),
-    "temperature 0.1": ({}, {"temperature": 0.1}),
-    "learning_rate 2e-4": ({}, {"learning_rate": 2e-4}),
     "learning_rate 1e-3": ({}, {"learning_rate": 1e-3}),
+    "temperature 0.1": ({}, {"temperature": 0.1}),
     "rows_learning_rate 1e-3": ({}, {"rows_learning_rate": 1e-3}),
-    "rows_learning_rate 2e-2": ({}, {"rows_learning_rate": 2e-2}),
+    "learning_rate 2e-4": ({}, {"learning_rate": 2e-4}),
     "epochs 3": ({}, {"epochs": 3}),
+    "init lexicon": ({"init": "lexicon"}, {}),
+    "temperature 0.02": ({}, {"temperature": 0.02}),
+    "rows_learning_rate 2e-2": ({}, {"rows_learning_rate": 2e-2}),
     "contrast 0": ({}, {"contrast": 0.0}),
+    "pieces 1000": ({"pieces": 1000}, {}),
     "contrast 2": ({}, {"contrast": 2.0}),
     "rank 32, alpha 64": ({}, {"rank": 32, "alpha": 64}),
     "batch 16": ({}, {"batch": 16}),
@@ -76,10 +76,12 @@ def measure(language: str, chosen: Any, folder: Path) -> dict[str, Any]:
         texts = tuple(replace(each, lexicon=()) for each in texts)
     start = time.monotonic()
     under = located
+    same = folder.parent / "defaults" if extending == {} else folder
     if extending is not None:
-        where = folder / "extension"
-        where.mkdir(parents=True, exist_ok=True)
-        extend.extend(Extend(**extending), located, texts, where)
+        where = same / "extension"
+        if not (same / "row.json").is_file():
+            where.mkdir(parents=True, exist_ok=True)
+            extend.extend(Extend(**extending), located, texts, where)
         under = replace(located, extension=str(where))
     extended = time.monotonic()
     # one step, so that the figures before it are taken
@@ -95,7 +97,11 @@ def measure(language: str, chosen: Any, folder: Path) -> dict[str, Any]:
         "start": [figure.value for figure in done.before],
         "retrieval": [figure.value for figure in done.after],
     }
-    row["probe_start"] = probe(language, base, located, before, machine)
+    if (same / "row.json").is_file():
+        done_before = json.loads((same / "row.json").read_text(encoding="utf-8"))
+        row["probe_start"] = done_before["probe_start"]
+    else:
+        row["probe_start"] = probe(language, base, located, before, machine)
     row["probe"] = probe(language, base, located, after, machine) if training is not None else None
     return row
 

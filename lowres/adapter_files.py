@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lowres import bases, extension, model, stacking
 from lowres import rows as new_rows
+from lowres.errors import RunError
 from lowres.tasks import TaskOptions
 
 if TYPE_CHECKING:
@@ -45,6 +47,10 @@ def save_adapter(
         "labels": list(labels),
         "task": task.model_dump(mode="json"),
         "base": located.name,
+        "base_obtained": located.obtained,
+        "vocabulary_sha256": extension.vocabulary_of(
+            Path(located.extension if located.extension is not None else located.path)
+        ),
         "quantization": quantization,
         "max_tokens": max_tokens,
     }
@@ -86,11 +92,54 @@ def load_adapter(base: PreTrainedModel, folder: Path, trainable: bool = False) -
     if brought is not None:
         new_rows.extend(base, *brought)
         config.trainable_token_indices = None
-    with model.quiet_peft():
+    with model.quiet_peft(), warnings.catch_warnings():
+        # said in one line, and as an error, by `_check_whole`
+        warnings.filterwarnings("ignore", "Found (missing|unexpected)")
         network: PeftModel = PeftModel.from_pretrained(
             base, str(folder), is_trainable=trainable, config=config
         )
+    _check_whole(network, folder, brought is not None)
     return network.eval()
+
+
+def _check_whole(network: PeftModel, folder: Path, has_rows: bool) -> None:
+    """Raise `RunError` where the file and the network have not the same weights: peft fills what
+    is missing at random, and drops what is too much, with a warning."""
+    from peft import get_peft_model_state_dict
+
+    wanted = {key for key in get_peft_model_state_dict(network) if "embed" not in key}
+    stored = {key for key in stacking.names(folder) if "embed" not in key}
+    if wanted != stored:
+        first = sorted(wanted ^ stored)[0]
+        raise RunError(
+            f"{folder}: is no adapter of this base: {len(wanted - stored)} weights are missing and "
+            f"{len(stored - wanted)} are too many ({first}); give the base that it was trained on"
+        )
+
+
+def check(folder: Path, meta: Mapping[str, Any], located: bases.LocatedBase) -> None:
+    """Raise `RunError` where an adapter's own words say that base or tokenizer is another one."""
+    config = stacking.read_config(folder)
+    trained_on = config.get("base_model_name_or_path")
+    if located.hub_id is not None and bases.is_hub_id(trained_on) and trained_on != located.hub_id:
+        raise RunError(
+            f"{folder}: {LABELS_FILE} names {meta['base']} ({located.hub_id}), {stacking.CONFIG} "
+            f"{trained_on}: the files are of different adapters; copy it again"
+        )
+    own = (folder / TOKENIZER_FILE).is_file()
+    if stacking.token_ids(config) and not own:
+        raise RunError(
+            f"{folder}: has rows of new pieces and no {TOKENIZER_FILE} that knows them; copy the "
+            "whole folder"
+        )
+    expected = meta.get("vocabulary_sha256")
+    found = extension.vocabulary_of(folder if own else Path(located.path))
+    if expected is not None and found is not None and found != expected:
+        whose = f"{TOKENIZER_FILE} in it" if own else f"the tokenizer of {located.name}"
+        raise RunError(
+            f"{folder}: {whose} is not the one that it was trained with (other pieces, or another "
+            "order); copy the adapter again, with all its files"
+        )
 
 
 def tokenizer_of(folder: Path, located: bases.LocatedBase) -> PreTrainedTokenizerBase:

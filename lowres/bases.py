@@ -237,6 +237,11 @@ def locate(name: str, revision: str | None = None, allow_pickle: bool = False) -
     )
 
 
+def is_hub_id(name: object) -> bool:
+    """Whether it is written as an id of the Hub, and is no folder here."""
+    return isinstance(name, str) and bool(_HUB_ID.fullmatch(name)) and not Path(name).is_dir()
+
+
 def check_name(name: str) -> None:
     """Raise `BaseModelError` for what is neither a known name, nor a folder, nor a Hub id.
 

@@ -39,6 +39,12 @@ def adapt(
     steps: Annotated[int | None, typer.Option(help="Optimiser steps; overrides epochs.")] = None,
     batch: Annotated[int | None, typer.Option(help="Lines a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of LoRA.")] = None,
+    rows_learning_rate: Annotated[float | None, typer.Option(help="Of the new rows.")] = None,
+    rank: Annotated[int | None, typer.Option(help="Of LoRA; alpha is twice that.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Longer lines are cut.")] = None,
+    contrast: Annotated[float | None, typer.Option(help="align: weight of the contrast.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="align: of the contrast.")] = None,
+    whole_words: Annotated[bool, typer.Option(help="mlm: mask words whole.")] = False,
     held_out: Annotated[int, typer.Option(help="Lines at the end kept for measuring.")] = 300,
     seed: Annotated[int, typer.Option(help="Of LoRA's start and of the order.")] = 1,
 ) -> None:
@@ -53,6 +59,13 @@ def adapt(
         steps=steps,
         batch=batch,
         learning_rate=learning_rate,
+        rows_learning_rate=rows_learning_rate,
+        rank=rank,
+        alpha=None if rank is None else 2 * rank,
+        max_tokens=max_tokens,
+        contrast=contrast,
+        temperature=temperature,
+        whole_words=whole_words or None,
     )
     chosen = text_options.base(base, quantization)
     described = text_options.text(text, lang, translation, lexicon, held_out)
@@ -63,7 +76,7 @@ def adapt(
     presses = Presses()
     progress = Terminal(presses.check)
     progress.quiet_libraries()
-    with presses.watched():
+    with presses.watched(), text_options.named_as_options():
         done = preparation.adapt_alone(options, chosen, described, extension, out, seed, progress)
     for before, after in zip(done["before"], done["after"], strict=True):
         typer.echo(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BAR_FROM_BYTES = 10_000_000
 """Smaller texts take a few seconds."""
+WORTH_SAYING = 1_000
+"""Lines from which on `extend` says how long it may take."""
 
 app = typer.Typer(
     help="Look at the tokenizers of bases, and give them the pieces that a language lacks.",
@@ -243,10 +245,14 @@ def extend(
     from lowres import artifacts, material
     from lowres import extend as extending
 
-    texts = material.load(described, ())
-    located = _by_option(lambda: bases.locate(base))
-    with artifacts.new_folder(out, "--out") as folder:
-        found = extending.extend(options, located, texts, folder)
+    with text_options.named_as_options():
+        texts = material.load(described, ())
+        located = bases.locate(base)
+        lines = sum(text.learning_lines for text in texts)
+        if lines >= WORTH_SAYING:
+            progress.say(f"learning pieces from {lines:,} lines; a minute for each 2 MB or so")
+        with artifacts.new_folder(out, "--out") as folder:
+            found = extending.extend(options, located, texts, folder)
     material.say_notes(texts, progress)
     _show_extension(found)
     typer.echo(f"{out}: AutoTokenizer.from_pretrained({str(out)!r}) loads it", err=True)
@@ -270,10 +276,15 @@ def list_extensions(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*rows[0], box=box.SIMPLE_HEAD) if rows else Table()
+    shown = ("name", "pieces", "pieces a word", "unknown")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in shown:
+        # the name is what one copies from here
+        table.add_column(heading, no_wrap=True, justify="left" if heading == "name" else "right")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(str(row[heading]) for heading in shown))
     Console().print(table)
+    typer.echo("for the vocabulary of XLM-R; licences of the texts: --json")
 
 
 def _show_extension(found: Any) -> None:
@@ -282,20 +293,29 @@ def _show_extension(found: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from lowres import corpus
+    from lowres.languages import describe
+
     console = Console()
     title = f"{len(found.pieces):,} new pieces ({found.chosen}), rows by {found.init}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("held-out lines", "n", "pieces a word", "unknown pieces", "pieces saved"):
         table.add_column(heading, justify="left" if heading == "held-out lines" else "right")
     for row in found.languages:
+        spaced = describe(row.language).script not in corpus.SPACELESS
         table.add_row(
             row.language,
             str(row.n),
-            f"{row.fertility_before:.2f} -> {row.fertility_after:.2f}",
+            f"{row.fertility_before:.2f} -> {row.fertility_after:.2f}" if spaced else "-",
             f"{row.unknown_before:.2%} -> {row.unknown_after:.3%}",
             f"{1 - row.pieces_after / max(1, row.pieces_before):.1%}",
         )
     console.print(table)
+    if any(row.unknown_before > 0.01 for row in found.languages):
+        console.print(
+            "One unknown piece stood for a whole word there. Its letters are more pieces, and they "
+            "can be read."
+        )
     if found.curve:
         points = ", ".join(f"{p['pieces']:,}: {p['tokens']:.3f}" for p in found.curve)
         console.print(f"tokens left by number of new pieces: {points}", highlight=False)

@@ -107,7 +107,9 @@ def kept_text(files: Sequence[str], targets: Sequence[str]) -> dict[str, list[st
     for name in files:
         path = Path(name).expanduser()
         every = corpus.texts(path, "tokenizer.extend.keep")
-        keep[path.stem] = [line for _, line in zip(range(KEPT_LINES), every, strict=False)]
+        # beside the package's own of the same language, not in its place
+        label = path.stem if path.stem not in keep else name
+        keep[label] = [line for _, line in zip(range(KEPT_LINES), every, strict=False)]
     return keep
 
 
@@ -159,8 +161,10 @@ def start_rows(
     Raises `DataError` when the way of starting them needs text that is not there.
     """
     found = extension.read(folder)
-    pairs = [text.learning_pairs for text in texts if text.learning_pairs]
     lexicon = [text.lexicon for text in texts if text.lexicon]
+    # a language that has no translation says the same by its word list, entry for entry
+    aligned = [text.learning_pairs or text.lexicon for text in texts]
+    pairs = [each for each in aligned if each] if any(t.learning_pairs for t in texts) else []
     chosen = init if init != "auto" else choose_init(bool(pairs), bool(lexicon), bool(texts))
     plugin = registry.module("embedding_inits", chosen)
     have = {"pairs": pairs, "lexicon": lexicon, "lines": texts}
@@ -209,7 +213,6 @@ def _start(
         special_ids=frozenset(old.all_special_ids),
         lines=_ids(new, lines),
         pairs=[_both(new, old, of_one) for of_one in pairs],
-        # a word list says the same as parallel text, entry for entry
         lexicon=[_both(new, old, of_one) for of_one in lexicon],
     )
 

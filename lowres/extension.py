@@ -89,6 +89,15 @@ def fingerprint(state: State) -> str:
     return hashlib.sha256("\n".join(ordered).encode()).hexdigest()
 
 
+def vocabulary_of(folder: Path) -> str | None:
+    """`fingerprint` of the `tokenizer.json` in a folder; None where there is none to read."""
+    try:
+        state = json.loads((folder / TOKENIZER).read_text(encoding="utf-8"))
+        return fingerprint(state)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def digest(folder: Path) -> str:
     """Of an extension's pieces, rows and tokenizer: SHA-256, whatever its folder is called."""
     files = [folder / name for name in (META, ROWS, TOKENIZER)]

@@ -44,7 +44,7 @@ def plan(recipe: Recipe, out: Path | None = None) -> list[Planned]:
     before = preparation.stage_names(recipe)
     stages = []
     if "extend" not in before:
-        stages.append(Planned("extend", "skipped: the recipe has no tokenizer section"))
+        stages.append(Planned("extend", "skipped: the recipe has no tokenizer.extend"))
     if recipe.adapt is None:
         stages.append(Planned("adapt", "skipped: the recipe has no adapt section"))
     names = [*before, *preparation.training_names(recipe), "evaluate"]

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lowres import adapter_files, bases, inference, model, registry
+from lowres import adapter_files, bases, inference, model, registry, stacking
 from lowres.artifacts import MANIFEST
 from lowres.errors import DataError, RunError
 from lowres.hardware import Hardware, detect
@@ -19,6 +19,8 @@ from lowres.tasks import Prediction, TaskOptions
 
 CHUNK = 256
 """Lines answered at a time: enough to sort by length, little enough to hold."""
+_FEATURES = "FEATURE_EXTRACTION"
+"""peft's word for an encoder without a head."""
 META_KEYS = {"base", "labels", "max_tokens", "quantization", "task"}
 
 
@@ -33,6 +35,8 @@ class Adapter:
     max_tokens: int
     hardware: Hardware
     batch_tokens: int = 4096
+    notes: tuple[str, ...] = ()
+    """What whoever reads the answers should know."""
 
     def predict(self, lines: Iterable[str]) -> Iterator[Prediction]:
         """One answer a line, in order; reads ahead `CHUNK` lines at most.
@@ -114,6 +118,8 @@ def find(path: Path) -> Path:
             f"{path}: no seed of this run can be trusted; to use one all the same, name its "
             f"folder: {', '.join(failed)}"
         )
+    if (path / "adapter" / "adapter_config.json").is_file():
+        return find(path / "adapter")
     raise RunError(
         f"{path}: no adapter here: expected adapter_config.json, or a finished run's folder "
         "(see `lowres ls runs`)"
@@ -129,6 +135,12 @@ def _locate(name: str, folder: Path, allow_pickle: bool) -> bases.LocatedBase:
 
 
 def _meta(file: Path) -> dict[str, Any]:
+    config = stacking.read_config(file.parent)
+    if not file.is_file() and config.get("task_type") == _FEATURES:
+        raise RunError(
+            f"{file.parent}: a language adapter, without a task: train one on it (a recipe with "
+            "adapt), or load it with peft for its vectors"
+        )
     try:
         meta = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -141,18 +153,25 @@ def _meta(file: Path) -> dict[str, Any]:
     return meta
 
 
-def load(path: Path, quantization: str | None = None, allow_pickle: bool = False) -> Adapter:
+def load(
+    path: Path,
+    quantization: str | None = None,
+    allow_pickle: bool = False,
+    language: str | None = None,
+) -> Adapter:
     """Load an adapter folder or a run folder.
 
     Args:
         path: the folder.
+        language: take the adapter of this FLORES code where the run made one a language.
         quantization: `8bit`, `4bit`, `none`; by default what it was trained with.
         allow_pickle: load a base whose weights are pickled (such files can run code).
 
     Raises:
-        RunError: when the folder holds no adapter of lowres.
+        RunError: when the folder holds no adapter of lowres, or one of another base or tokenizer.
     """
-    folder = find(path)
+    common = find(path)
+    folder = common if language is None else adapter_files.of(common, language)
     meta = _meta(folder / adapter_files.LABELS_FILE)
     task: TaskOptions = registry.module("tasks", meta["task"]["name"]).Options(**meta["task"])
     options = Base(
@@ -162,6 +181,7 @@ def load(path: Path, quantization: str | None = None, allow_pickle: bool = False
     )
     hardware = detect()
     located = _locate(options.name, folder, allow_pickle)
+    adapter_files.check(folder, meta, located)
     base = model.load_base(located, options, task, meta["labels"], hardware)
     network = adapter_files.load_adapter(base, folder)
     return Adapter(
@@ -171,4 +191,22 @@ def load(path: Path, quantization: str | None = None, allow_pickle: bool = False
         tuple(meta["labels"]),
         meta["max_tokens"],
         hardware,
+        notes=(*_own_adapters(common, language), *_other_copy(meta, located)),
+    )
+
+
+def _own_adapters(common: Path, language: str | None) -> tuple[str, ...]:
+    own = sorted(entry.name for entry in adapter_files.of_language(common, "x").parent.glob("*_*"))
+    if not own or language is not None:
+        return ()
+    return (f"{', '.join(own)} have adapters of their own, which --lang CODE takes",)
+
+
+def _other_copy(meta: dict[str, Any], located: bases.LocatedBase) -> tuple[str, ...]:
+    then, now = str(meta.get("base_obtained", located.obtained)), located.obtained
+    if then.startswith("rebuilt") == now.startswith("rebuilt"):
+        return ()
+    return (
+        f"trained over a copy of {located.name} that was had as: {then}; this one: {now}; "
+        "probabilities differ a little",
     )

@@ -48,7 +48,8 @@ def training_names(recipe: Recipe) -> list[str]:
 
 def _places(recipe: Recipe) -> list[str]:
     places = [""]
-    if not stage_names(recipe) or (recipe.adapt is not None and not recipe.adapt.controls):
+    changed = _extends(recipe) or recipe.adapt is not None
+    if not changed or (recipe.adapt is not None and not recipe.adapt.controls):
         return places
     places.append(_beside(BASE_AS_IS))
     if _extends(recipe) and recipe.adapt is not None:

@@ -315,7 +315,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _text_where_needed(self) -> Recipe:
         """Extension and adaptation read the text section; what they cannot do without is there."""
-        for fault in text_faults(self.text, self.tokenizer, self.adapt):
+        for fault in text_faults(self.text, self.tokenizer, self.adapt, self.languages.targets):
             raise ValueError(fault)
         if self.adapt is not None and self.adapt.per_language and self.languages.shots:
             raise ValueError(

@@ -148,7 +148,10 @@ def _one_of(what: str, value: str, known: tuple[str, ...]) -> str:
 
 
 def text_faults(
-    text: Text | None, tokenizer: Tokenizer | None, adapt: Adapt | None
+    text: Text | None,
+    tokenizer: Tokenizer | None,
+    adapt: Adapt | None,
+    targets: tuple[str, ...],
 ) -> Iterator[str]:
     """What the sections say that cannot be together, in words."""
     extend = tokenizer.extend if tokenizer else None
@@ -163,6 +166,14 @@ def text_faults(
             f"adapt.objective: {objective} learns from parallel text: give text.translations, or "
             "set adapt.objective: mlm (a base with a masked-LM head)"
         )
+    elif objective in ("align", "both") and text is not None:
+        languages = targets if text.languages == "targets" else text.languages
+        without = [code for code in languages if text.path("translations", code) is None]
+        if without:
+            yield (
+                f"adapt.objective: {objective} learns from parallel text, and text.translations "
+                f"names none for {', '.join(without)}; add it, or list the others in text.languages"
+            )
     if extend is not None:
         needs: dict[str, tuple[str, ...]] = {"align": ("translations",), "lexicon": ("lexicon",)}
         for key in needs.get(extend.init, ()):

@@ -85,6 +85,12 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
+def names(folder: Path) -> list[str]:
+    """Of the tensors in an adapter's file."""
+    with _opened(folder) as file:
+        return list(file.keys())
+
+
 def read_rows(folder: Path, config: dict[str, Any]) -> tuple[torch.Tensor, int] | None:
     """The new rows of an adapter and the id of the first; None where it brings none.
 

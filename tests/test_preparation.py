@@ -146,6 +146,13 @@ def test_each_language_with_its_own_adapter(tmp_path, tiny_unigram_base):
     ranks = [json.loads((p / "adapter_config.json").read_text())["r"] for p in (task, its)]
     assert ranks == [4, 8]
     assert (its / "labels.json").is_file()
+    (note,) = predict.load(task).notes
+    assert "tzm_Tfng have adapters of their own" in note
+    own = predict.load(task, language="tzm_Tfng")
+    assert own.notes == ()
+    texts = [row[1] for row in sentences(18, 4)]
+    kept = (out / "predictions/1/tzm_Tfng.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [a.answer for a in own.predict(texts)] == [json.loads(k)["predicted"] for k in kept]
 
 
 @pytest.mark.slow
@@ -170,7 +177,7 @@ def test_a_recipe_without_them_has_no_such_stages(tmp_path, tiny_unigram_base):
     assert preparation.training_names(recipe) == ["train/1"]
     states = [(stage.name, stage.state) for stage in pipeline.plan(recipe, tmp_path / "run")]
     assert states[:2] == [
-        ("extend", "skipped: the recipe has no tokenizer section"),
+        ("extend", "skipped: the recipe has no tokenizer.extend"),
         ("adapt", "skipped: the recipe has no adapt section"),
     ]
 
@@ -287,3 +294,9 @@ def test_more_shots_than_there_are_is_found_before_anything_is_made(tmp_path, ti
     with pytest.raises(DataError, match=r"languages.shots: 4000 of tzm_Tfng, .* holds 40"):
         pipeline.run(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_trim_alone_has_no_controls(tmp_path, tiny_unigram_base):
+    recipe = study(tmp_path, tiny_unigram_base, tokenizer={"trim": {}}, adapt=None, text=None)
+    assert preparation.stage_names(recipe) == ["trim"]
+    assert preparation.training_names(recipe) == ["train/1"]

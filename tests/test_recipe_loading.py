@@ -197,6 +197,13 @@ def test_a_fault_of_an_override_names_the_override(study, override, says):
             ["15: adapt.objective: both learns from parallel text: give text.translations"],
         ),
         (
+            RECIPE
+            + "text:\n  files: a\n  translations: {yor_Latn: b}\nadapt:\n  objective: align\n",
+            [
+                "15: adapt.objective: align learns from parallel text, and text.translations names none"
+            ],
+        ),
+        (
             RECIPE + "adapt:\n  objective: algin\n  batch: 1\n  learning_rate: .inf\n",
             [
                 "12: adapt.objective: unknown objective 'algin'; did you mean 'align'?",

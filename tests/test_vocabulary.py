@@ -51,5 +51,17 @@ def test_auto_shows_its_curve(state):
 
 
 def test_more_than_the_text_offers(state):
-    with pytest.raises(DataError, match=r"--pieces 90000: the text offers \d+"):
+    with pytest.raises(DataError, match=r"extend\.pieces 90000: the text offers \d+"):
         learn(state, 90_000)
+
+
+def test_what_the_base_cannot_read_is_added_though_kept_text_names_it(tiny_unigram_base):
+    """A translation that names the language in its own script must not cost it its letters."""
+    state = extension.state_of(model.load_tokenizer(bases.locate(str(tiny_unigram_base))))
+    lines = [f"ⵜⴰⵎⴰⵣⵉⵖⵜ ⵜⴻⵍⵍⴰ ⴷⴳ {i} ⵓⵅⵅⴰⵎ" for i in range(60)]
+    keep = {"translations": [*KEEP["eng_Latn"], "Its speakers call it ⵜⴰⵎⴰⵣⵉⵖⵜ."]}
+    learned = vocabulary.learn(state, {"tzm_Tfng": lines}, keep, "auto", "tiny")
+    after = vocabulary.build(extension.extended_state(state, learned.pieces, "tiny"))
+    unknown = tokenizer_families.of(state, "tiny").unknown_id(state)
+    ids = [i for e in after.encode_batch(lines, add_special_tokens=False) for i in e.ids]
+    assert unknown not in ids
