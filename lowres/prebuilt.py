@@ -38,12 +38,22 @@ def names() -> tuple[str, ...]:
 
 
 def read(name: str) -> Prebuilt:
-    """One by its name. Raises `DataError` for one that is not shipped."""
+    """One by its name, or by the folder that `lowres tokenizer extend` wrote.
+
+    Raises `DataError` for what is neither.
+    """
     known = names()
+    if name not in known and (Path(name).expanduser() / extension.META).is_file():
+        made = extension.read(Path(name).expanduser())
+        return Prebuilt(
+            name,
+            made.pieces,
+            {"vocabulary_sha256": made.vocabulary_sha256, "learned_from": made.learned_from},
+        )
     if name not in known:
         raise DataError(
             f"tokenizer.extend.prebuilt: unknown {name!r}{nearest(name, known)} (see "
-            "`lowres tokenizer ls`)"
+            "`lowres tokenizer ls`; or a folder that `lowres tokenizer extend` wrote)"
         )
     place = folder() / name
     pieces = (place / PIECES).read_text(encoding="utf-8").removesuffix("\n").split("\n")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from lowres import adapter_files, bases, inference, model, registry, stacking
+from lowres import trimmed as trimming
 from lowres.artifacts import MANIFEST
 from lowres.errors import DataError, RunError
 from lowres.hardware import Hardware, detect
@@ -21,6 +22,7 @@ CHUNK = 256
 """Lines answered at a time: enough to sort by length, little enough to hold."""
 _FEATURES = "FEATURE_EXTRACTION"
 """peft's word for an encoder without a head."""
+KEPT = Path("trim") / trimming.FILE
 META_KEYS = {"base", "labels", "max_tokens", "quantization", "task"}
 
 
@@ -158,12 +160,15 @@ def load(
     quantization: str | None = None,
     allow_pickle: bool = False,
     language: str | None = None,
+    trimmed: bool = False,
 ) -> Adapter:
     """Load an adapter folder or a run folder.
 
     Args:
         path: the folder.
         language: take the adapter of this FLORES code where the run made one a language.
+        trimmed: over the table that the run's `tokenizer.trim` has chosen; pieces that the study
+            did not need read as unknown.
         quantization: `8bit`, `4bit`, `none`; by default what it was trained with.
         allow_pickle: load a base whose weights are pickled (such files can run code).
 
@@ -182,6 +187,8 @@ def load(
     hardware = detect()
     located = _locate(options.name, folder, allow_pickle)
     adapter_files.check(folder, meta, located)
+    if trimmed:
+        located = replace(located, kept=str(_kept_file(folder)))
     base = model.load_base(located, options, task, meta["labels"], hardware)
     network = adapter_files.load_adapter(base, folder)
     return Adapter(
@@ -193,6 +200,18 @@ def load(
         hardware,
         notes=(*_own_adapters(common, language), *_other_copy(meta, located)),
     )
+
+
+def _kept_file(folder: Path) -> Path:
+    """Of the run that an adapter lies in."""
+    places = [above / KEPT for above in folder.resolve().parents]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise RunError(
+            f"--trimmed: {folder} lies in no run with a trimmed table; add tokenizer.trim to its "
+            "recipe and run it again, or leave --trimmed out"
+        )
+    return found
 
 
 def _own_adapters(common: Path, language: str | None) -> tuple[str, ...]:

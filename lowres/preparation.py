@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres import artifacts, corpus
+from lowres import artifacts, corpus, prebuilt
 from lowres.artifacts import RunFolder
 from lowres.errors import RunError
 from lowres.progress import Progress
@@ -183,7 +183,9 @@ def _inputs(recipe: Recipe, located: LocatedBase, texts: tuple[LanguageText, ...
         path = Path(name).expanduser()
         corpus.check_start(path, key)
         kept[name] = artifacts.file_hash(path)
-    return artifacts.fingerprint([sections, where, learnt, kept])
+    extend = recipe.tokenizer.extend if recipe.tokenizer else None
+    taken = [prebuilt.read(name).pieces for name in (extend.prebuilt if extend else ())]
+    return artifacts.fingerprint([sections, where, learnt, kept, *([taken] if taken else [])])
 
 
 def kept_files(recipe: Recipe) -> list[tuple[str, str]]:

@@ -50,7 +50,8 @@ class Extend(Section):
     pieces: Whole | Literal["auto"] = "auto"
     """How many in all; auto: the knee of the fertility curve."""
     prebuilt: Paths = ()
-    """Extensions of `lowres tokenizer ls` to take instead of learning from `text`."""
+    """Extensions of `lowres tokenizer ls`, or folders that `lowres tokenizer extend` wrote, to take
+    instead of learning from `text`. Their pieces are taken; rows start anew."""
     keep: Paths = ()
     """Text files of other languages whose segmentation must stay; demo sentences in nine
     languages are always kept."""

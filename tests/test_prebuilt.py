@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import tiny_language
 
 from lowres import bases, extension, model, prebuilt, vocabulary
 from lowres.errors import DataError, RunError
@@ -34,6 +37,13 @@ def test_one_of_another_vocabulary_is_refused(tiny_unigram_base):
     state = extension.state_of(model.load_tokenizer(bases.locate(str(tiny_unigram_base))))
     with pytest.raises(RunError, match="extends another vocabulary"):
         prebuilt.merged(prebuilt.names()[:1], state, "tiny")
+
+
+def test_one_of_the_users_own(tiny_unigram_base, tmp_path):
+    extended = tiny_language.extend(bases.locate(str(tiny_unigram_base)), tmp_path / "own")
+    state = extension.state_of(model.load_tokenizer(bases.locate(str(tiny_unigram_base))))
+    name = str(extended.extension)
+    assert prebuilt.merged([name], state, "tiny").pieces == extension.read(Path(name)).pieces
 
 
 @pytest.mark.slow

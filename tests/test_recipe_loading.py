@@ -200,7 +200,7 @@ def test_a_fault_of_an_override_names_the_override(study, override, says):
             RECIPE
             + "text:\n  files: a\n  translations: {yor_Latn: b}\nadapt:\n  objective: align\n",
             [
-                "15: adapt.objective: align learns from parallel text, and text.translations names none"
+                "15: adapt.objective: align learns from parallel text, and text.translations"
             ],
         ),
         (
