@@ -107,7 +107,9 @@ def _check_whole(network: PeftModel, folder: Path, has_rows: bool) -> None:
     is missing at random, and drops what is too much, with a warning."""
     from peft import get_peft_model_state_dict
 
-    wanted = {key for key in get_peft_model_state_dict(network) if "embed" not in key}
+    # told not to save the table, it does not ask the Hub whether there is one
+    state = get_peft_model_state_dict(network, save_embedding_layers=False)
+    wanted = {key for key in state if "embed" not in key}
     stored = {key for key in stacking.names(folder) if "embed" not in key}
     if wanted != stored:
         first = sorted(wanted ^ stored)[0]

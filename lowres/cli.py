@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from lowres import __version__, cli_adapt, cli_guard, cli_tokenizer
+from lowres import __version__, cli_adapt, cli_guard, cli_merge, cli_publish, cli_tokenizer
 from lowres.cli_guard import guarded
-from lowres.errors import Interrupted, LowresError
+from lowres.errors import Interrupted, LanguageError, LowresError
 
 app = typer.Typer(
     name="lowres",
@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 app.add_typer(cli_tokenizer.app, name="tokenizer")
 app.command(name="adapt")(cli_adapt.adapt)
+app.command(name="publish")(cli_publish.publish)
+app.command(name="merge")(cli_merge.merge)
 
 
 def _recipes(begun: str) -> list[str]:
@@ -143,7 +145,7 @@ def show(
     stages = pipeline.plan(study, out)
     if as_json:
         plain = {
-            "recipe": study.model_dump(mode="json"),
+            "recipe": study.model_dump(mode="json", exclude={"publish"}),
             "stages": [{"name": s.name, "state": s.state} for s in stages],
             "run": str(pipeline.run_folder(study, out)),
         }
@@ -212,6 +214,15 @@ def new(
     typer.echo(f"{path}: written; next: lowres validate {path}")
 
 
+def _code(given: str | None) -> str | None:
+    from lowres.languages import canonical
+
+    try:
+        return None if given is None else canonical(given)
+    except ValueError as error:
+        raise LanguageError(f"--lang: {error}") from None
+
+
 @app.command()
 @guarded
 def predict(
@@ -220,6 +231,12 @@ def predict(
     file: Annotated[Path | None, typer.Option("--file", help="Read lines from a file.")] = None,
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Load a base of pickled weights (can run code).")
+    ] = False,
+    lang: Annotated[
+        str | None, typer.Option(help="Language of the texts, where a run made an adapter each.")
+    ] = None,
+    trimmed: Annotated[
+        bool, typer.Option("--trimmed", help="Over the small table of the run's tokenizer.trim.")
     ] = False,
 ) -> None:
     """Answer texts with an adapter: one JSON line an input line, in order."""
@@ -230,8 +247,11 @@ def predict(
     if texts and file is not None:
         raise LowresError("give texts or --file, not both")
     lines = texts or using.lines_of(file)
-    Terminal().quiet_libraries()
-    loaded = using.load(adapter, allow_pickle=allow_pickle)
+    progress = Terminal()
+    progress.quiet_libraries()
+    loaded = using.load(adapter, allow_pickle=allow_pickle, language=_code(lang), trimmed=trimmed)
+    for note in loaded.notes:
+        progress.say(f"note: {note}")
     for answer in loaded.predict(lines):
         row = {"predicted": answer.answer, "probability": answer.probability}
         typer.echo(json.dumps(row, ensure_ascii=False))

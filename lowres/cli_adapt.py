@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,10 +41,6 @@ def adapt(
     learning_rate: Annotated[float | None, typer.Option(help="Of LoRA.")] = None,
     rows_learning_rate: Annotated[float | None, typer.Option(help="Of the new rows.")] = None,
     rank: Annotated[int | None, typer.Option(help="Of LoRA; alpha is twice that.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Longer lines are cut.")] = None,
-    contrast: Annotated[float | None, typer.Option(help="align: weight of the contrast.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="align: of the contrast.")] = None,
-    whole_words: Annotated[bool, typer.Option(help="mlm: mask words whole.")] = False,
     held_out: Annotated[int, typer.Option(help="Lines at the end kept for measuring.")] = 300,
     seed: Annotated[int, typer.Option(help="Of LoRA's start and of the order.")] = 1,
 ) -> None:
@@ -62,10 +58,6 @@ def adapt(
         rows_learning_rate=rows_learning_rate,
         rank=rank,
         alpha=None if rank is None else 2 * rank,
-        max_tokens=max_tokens,
-        contrast=contrast,
-        temperature=temperature,
-        whole_words=whole_words or None,
     )
     chosen = text_options.base(base, quantization)
     described = text_options.text(text, lang, translation, lexicon, held_out)
@@ -78,12 +70,16 @@ def adapt(
     progress.quiet_libraries()
     with presses.watched(), text_options.named_as_options():
         done = preparation.adapt_alone(options, chosen, described, extension, out, seed, progress)
+    _show(done)
+    typer.echo(json.dumps({"adapter": str(out / "adapter"), "steps": done["steps"]}), err=True)
+
+
+def _show(done: dict[str, Any]) -> None:
     for before, after in zip(done["before"], done["after"], strict=True):
         typer.echo(
             f"{before['language']}: {before['name']} {before['value']:.3f} -> {after['value']:.3f} "
             f"(n {after['n']})"
         )
-    typer.echo(json.dumps({"adapter": str(out / "adapter"), "steps": done["steps"]}), err=True)
 
 
 def _check_extension(folder: Path | None) -> None:

@@ -9,11 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import yaml
+
 from lowres import artifacts, preparation
 from lowres.artifacts import RunFolder
 from lowres.progress import Progress, Silent
 from lowres.recipe import Recipe
 from lowres.recipe_loading import digest, dump
+from lowres.recipe_publish import PUBLISH
 
 if TYPE_CHECKING:
     from lowres.bases import LocatedBase
@@ -87,6 +90,7 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
     located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
     with folder.locked(dump(recipe)):
         progress.say(f"{folder.path}: base {located.name}, {located.obtained}")
+        _keep_publish(recipe, folder)
         with artifacts.PeakMemory() as memory:
             under = preparation.make(recipe, labelled, located, machine, folder, progress)
             located = preparation.small(recipe, located, folder)
@@ -100,6 +104,14 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
             _evaluate(study, progress)
         seconds = time.monotonic() - start
         return _finish(study, seconds, memory, progress)
+
+
+def _keep_publish(recipe: Recipe, folder: RunFolder) -> None:
+    """What `lowres publish` reads later; it changes with the recipe, and the run stays the same."""
+    if recipe.publish is not None:
+        plain = recipe.publish.model_dump(mode="json")
+        text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+        artifacts.write_text(folder.path / PUBLISH, text)
 
 
 class _Team:

@@ -128,7 +128,7 @@ def find(path: Path) -> Path:
     )
 
 
-def _locate(name: str, folder: Path, allow_pickle: bool) -> bases.LocatedBase:
+def locate(name: str, folder: Path, allow_pickle: bool = False) -> bases.LocatedBase:
     """The base an adapter was trained on: by the recipe's short name, else as peft wrote it (the
     recipe's own words may be a path relative to where it ran)."""
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
@@ -155,6 +155,12 @@ def _meta(file: Path) -> dict[str, Any]:
     return meta
 
 
+def task_of(meta: dict[str, Any]) -> TaskOptions:
+    """The task that `labels.json` names."""
+    task: TaskOptions = registry.module("tasks", meta["task"]["name"]).Options(**meta["task"])
+    return task
+
+
 def load(
     path: Path,
     quantization: str | None = None,
@@ -178,14 +184,14 @@ def load(
     common = find(path)
     folder = common if language is None else adapter_files.of(common, language)
     meta = _meta(folder / adapter_files.LABELS_FILE)
-    task: TaskOptions = registry.module("tasks", meta["task"]["name"]).Options(**meta["task"])
+    task = task_of(meta)
     options = Base(
         name=meta["base"],
         quantization=quantization or meta["quantization"],
         allow_pickle=allow_pickle,
     )
     hardware = detect()
-    located = _locate(options.name, folder, allow_pickle)
+    located = locate(options.name, folder, allow_pickle)
     adapter_files.check(folder, meta, located)
     if trimmed:
         located = replace(located, kept=str(_kept_file(folder)))

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from lowres import registry
+from lowres.recipe_publish import Publish
 from lowres.recipe_text import Adapt, Text, Tokenizer, text_faults
 from lowres.recipe_types import (
     Language,
@@ -278,6 +279,7 @@ class Recipe(Section):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     seeds: tuple[Whole, ...] = (1,)
+    publish: Publish | None = None
 
     @field_validator("seeds", mode="before")
     @classmethod

@@ -68,14 +68,15 @@ def from_mapping(tree: Mapping[str, Any], name: str = "recipe") -> Recipe:
 
 
 def dump(recipe: Recipe) -> str:
-    """The resolved recipe as YAML, defaults written out."""
-    plain = recipe.model_dump(mode="json")
+    """The resolved recipe as YAML, defaults written out; without `publish`, which is no part of
+    what a run is."""
+    plain = recipe.model_dump(mode="json", exclude={"publish"})
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
 
 
 def digest(recipe: Recipe) -> str:
     """Eight hexadecimal digits of the resolved recipe: two studies never share a folder."""
-    plain = json.dumps(recipe.model_dump(mode="json"), sort_keys=True)
+    plain = json.dumps(recipe.model_dump(mode="json", exclude={"publish"}), sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()[:8]
 
 

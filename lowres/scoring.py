@@ -78,7 +78,7 @@ def collect(
     stages = [*before, *trained, *beside, evaluated]
     return Results(
         schema=1,
-        recipe=recipe.model_dump(mode="json"),
+        recipe=recipe.model_dump(mode="json", exclude={"publish"}),
         base=_base(recipe, located, trained[0]),
         labels=list(data.labels),
         languages=[_language(code) for code in data.tests],

@@ -1,0 +1,195 @@
+"""README.md of a published adapter: a model card of the Hub, drawn from `Results`.
+
+Metadata follow hf.co/docs/hub/model-cards. What comes from data (label names, names of data sets,
+words of the recipe) is escaped, as Markdown carries HTML.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lowres import figures, gains
+from lowres.figures import ADAPTER, number
+from lowres.languages import describe
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+    from lowres.licences import DataLicence
+    from lowres.results import Results, Score
+
+PLOT = "transfer.svg"
+BAD = ("negative transfer", "collapsed", "no better than TF-IDF", "no better than lookup")
+PIPELINES = {
+    "classification": "text-classification",
+    "pairs": "text-classification",
+    "tagging": "token-classification",
+}
+_SPECIAL = re.compile(r"([\\`*_\[\]#!~$|{}])")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card says beside the results. `command`: makes the run again."""
+
+    repo_id: str
+    seed: int
+    license: str
+    base_id: str
+    authors: tuple[str, ...]
+    intended_use: str
+    data: tuple[DataLicence, ...]
+    datasets: tuple[str, ...]
+    extended: int
+    """New pieces."""
+    megabytes: float
+    per_language: tuple[str, ...]
+    command: str
+    year: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """A language in the card's table."""
+
+    name: str
+    code: str
+    role: str
+    score: Score | None
+    """Of the published seed."""
+    mean: str
+    baselines: tuple[str, ...]
+    verdict: str
+
+
+def markdown(text: object) -> str:
+    """Text as Markdown shows it, whatever it holds: no markup, no HTML, on one line."""
+    line = " ".join(str(text).split())
+    line = _SPECIAL.sub(r"\\\1", line)
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def render(results: Results, facts: Facts) -> str:
+    """The whole README.md: metadata between lines of dashes, then the text."""
+    environment = Environment(
+        loader=PackageLoader("lowres"),
+        # not HTML: every value that comes from outside goes through `markdown`
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "md": markdown,
+        "number": number,
+        "duration": figures.duration,
+        "energy": figures.energy,
+        "metric_name": figures.metric_name,
+        "heading": figures.heading,
+    }
+    text = environment.get_template("card.md.j2").render(**_view(results, facts))
+    return f"---\n{metadata(results, facts)}---\n\n{text}"
+
+
+def metadata(results: Results, facts: Facts) -> str:
+    """The YAML block, as huggingface_hub writes it."""
+    from huggingface_hub import ModelCardData
+
+    tags = dict.fromkeys(describe(record.code).bcp47 for record in results.languages)
+    # the Hub's own field takes languages alone; tags with a script have one of their own
+    codes = dict.fromkeys(tag.split("-")[0] for tag in tags)
+    longer = [tag for tag in tags if "-" in tag]
+    metrics = dict.fromkeys(_hub_metric(score.metric) for score in _scores(results, facts.seed))
+    task = str(results.recipe["task"]["name"])
+    data = ModelCardData(
+        base_model=facts.base_id,
+        datasets=list(facts.datasets) or None,
+        eval_results=_eval_results(results, facts),
+        language=list(codes),
+        language_bcp47=longer or None,
+        library_name="peft",
+        license=facts.license,
+        metrics=list(metrics),
+        model_name=facts.repo_id.split("/")[-1],
+        pipeline_tag=PIPELINES.get(task),
+        tags=["lowres", "lora", "cross-lingual-transfer", f"base_model:adapter:{facts.base_id}"],
+    )
+    return str(data.to_yaml()).strip() + "\n"
+
+
+def _hub_metric(metric: str) -> str:
+    """The Hub's name of a metric."""
+    return {"macro_f1": "f1", "span_f1": "f1"}.get(metric, metric)
+
+
+def _scores(results: Results, seed: int) -> list[Score]:
+    return [s for s in results.scores if (s.system, s.seed) == (ADAPTER, seed)]
+
+
+def _eval_results(results: Results, facts: Facts) -> list[EvalResult]:
+    from huggingface_hub import EvalResult
+
+    task = PIPELINES.get(str(results.recipe["task"]["name"]), "other")
+    name = facts.datasets[0] if facts.datasets else results.recipe["name"]
+    return [
+        EvalResult(
+            task_type=task,
+            dataset_type=name,
+            dataset_name=f"{name} ({describe(score.language).name})",
+            dataset_config=score.language,
+            dataset_split=score.split,
+            metric_type=_hub_metric(score.metric),
+            metric_name=f"{figures.metric_name(score.metric)}, {score.role}",
+            metric_value=round(score.value, 4),
+        )
+        for score in _scores(results, facts.seed)
+        if math.isfinite(score.value)
+    ]
+
+
+def _view(results: Results, facts: Facts) -> dict[str, Any]:
+    summary = figures.summarise(results)
+    own = {s.language: s for s in _scores(results, facts.seed) if s.metric == summary.metric}
+    lines = [
+        Line(
+            row.language.name,
+            row.language.code,
+            row.role,
+            own.get(row.language.code),
+            _mean(row),
+            tuple(
+                number(found.value if (found := row.figures.get(system)) else None)
+                for system in summary.baselines
+            ),
+            row.verdict.verdict if row.verdict is not None else row.role,
+        )
+        for row in (*summary.sources, *summary.targets)
+    ]
+    record = next((s for s in results.seeds if s.seed == facts.seed), None)
+    return {
+        "results": results,
+        "facts": facts,
+        "summary": summary,
+        "lines": lines,
+        "answer": "".join(part.text for part in figures.answer(summary)),
+        "badly": [line for line in lines if line.verdict in BAD],
+        "gains": gains.of(results, summary.metric),
+        "record": record,
+        "plot": PLOT,
+        "tagging": results.recipe["task"]["name"] == "tagging",
+        "pairs": results.recipe["task"]["name"] == "pairs",
+        "seeds": len(results.seeds),
+    }
+
+
+def _mean(row: figures.LanguageRow) -> str:
+    found = row.adapter
+    if found is None:
+        return figures.MISSING
+    return number(found.value) + ("" if found.sd is None else f" ± {number(found.sd)}")

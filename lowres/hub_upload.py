@@ -1,0 +1,290 @@
+"""What publishing asks of the Hub, through huggingface_hub: tried again where that helps, errors in
+one line.
+
+The client itself tries uploads of parts again, but neither commits nor what stands around them, and
+waits for an answer for ever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from lowres.errors import HubError
+from lowres.progress import Progress
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
+
+Answer = TypeVar("Answer")
+WAITS_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
+MOST_WAIT_S: Final = 120.0
+"""Longest `Retry-After` that is waited for."""
+TIMEOUT_S: Final = 60.0
+AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
+GIT_FILES: Final = frozenset({".gitattributes"})
+"""What the Hub itself puts into a new repository."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit; `pr`: number of its pull request, or None on the branch itself."""
+
+    sha: str
+    pr: int | None
+
+
+class Uploader:
+    """One repository of models, for one token."""
+
+    def __init__(
+        self, repo_id: str, progress: Progress, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        from huggingface_hub import HfApi, constants, get_token
+
+        self.repo_id = repo_id
+        self._progress = progress
+        self._sleep = sleep
+        self._token = get_token()
+        if constants.HF_HUB_OFFLINE:
+            raise HubError("publish: HF_HUB_OFFLINE is set; unset it where there is a network")
+        if not self._token:
+            raise HubError(
+                "publish: no token of the Hub here; run `hf auth login` with one that may write, "
+                "or set HF_TOKEN"
+            )
+        self._api = HfApi(endpoint=constants.ENDPOINT, token=self._token)
+        self.page = f"{constants.ENDPOINT}/{repo_id}"
+
+    def who(self) -> str:
+        """The user's name. Raises `HubError` for a token that is expired or may not write."""
+        found = self._asked("whoami", self._api.whoami)
+        role = (found.get("auth", {}).get("accessToken") or {}).get("role")
+        if role == "read":
+            raise HubError(
+                "publish: this token may read only; make one that may write at "
+                "https://huggingface.co/settings/tokens and run `hf auth login` again"
+            )
+        return str(found["name"])
+
+    def create(self, private: bool) -> None:
+        """The repository, if it is not there yet."""
+        self._asked(
+            "create",
+            lambda: self._api.create_repo(
+                self.repo_id, repo_type="model", private=private, exist_ok=True
+            ),
+        )
+
+    def head(self, revision: str) -> str | None:
+        """The commit that a branch is at; None where there is no such branch or repository."""
+        from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+        try:
+            info = self._asked(
+                "look", lambda: self._api.model_info(self.repo_id, revision=revision), missing=True
+            )
+        except (RepositoryNotFoundError, RevisionNotFoundError):
+            return None
+        return str(info.sha)
+
+    def files(self, revision: str) -> dict[str, str]:
+        """Path -> SHA-256 of a large file, git's hash of a small one, at a commit."""
+        from huggingface_hub.hf_api import RepoFile
+
+        def listed() -> dict[str, str]:
+            tree = self._api.list_repo_tree(self.repo_id, recursive=True, revision=revision)
+            return {
+                entry.path: entry.lfs.sha256 if entry.lfs else entry.blob_id
+                for entry in tree
+                if isinstance(entry, RepoFile)
+            }
+
+        return self._asked("list files", listed)
+
+    def check_card(self, readme: str) -> None:
+        """The Hub's own check of a card. Raises `HubError` with what it says."""
+        from huggingface_hub import ModelCard
+
+        try:
+            self._asked("check the card", lambda: ModelCard(readme).validate())
+        except ValueError as error:
+            line = " ".join(str(error).split())
+            raise HubError(f"publish: the Hub refuses the card: {line}") from error
+
+    def commit(
+        self,
+        folder: Path,
+        stale: list[str],
+        message: str,
+        branch: str,
+        parent: str | None,
+        pr: bool,
+    ) -> Commit:
+        """All files of a folder, and nothing else, in one commit.
+
+        Large files go first; until the commit nobody sees them. Where its answer was lost the
+        branch is looked at before it is tried again, so that nothing is committed twice.
+        """
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+        operations: list[CommitOperationAdd | CommitOperationDelete | CommitOperationCopy] = [
+            CommitOperationAdd(path.relative_to(folder).as_posix(), str(path))
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        ]
+        operations += [CommitOperationDelete(path) for path in stale]
+        return self._committed(operations, message, branch, parent, pr)
+
+    def restore(self, branch: str, bad: str, before: str | None, message: str) -> Commit:
+        """Take a commit back: what it changed is again as it was at `before`."""
+        from huggingface_hub import CommitOperationCopy, CommitOperationDelete
+
+        now = self.files(bad)
+        then = self.files(before) if before is not None else {}
+        operations: list[Any] = [
+            CommitOperationCopy(path, path, src_revision=before)
+            for path in then
+            if now.get(path) != then[path]
+        ]
+        operations += [
+            CommitOperationDelete(path)
+            for path in now
+            if path not in then and path not in GIT_FILES
+        ]
+        return self._committed(operations, message, branch, bad, pr=False)
+
+    def _committed(
+        self, operations: list[Any], message: str, branch: str, parent: str | None, pr: bool
+    ) -> Commit:
+        def commit() -> Commit:
+            done = self._api.create_commit(
+                self.repo_id,
+                operations,
+                commit_message=message,
+                revision=branch,
+                parent_commit=parent,
+                create_pr=pr,
+            )
+            return Commit(str(done.oid), int(done.pr_num) if done.pr_num else None)
+
+        def already() -> Commit | None:
+            """What an earlier try committed although its answer was lost."""
+            latest = self._api.list_repo_commits(self.repo_id, revision=branch)[:2]
+            made = [one.commit_id for one in latest if one.title == message]
+            under = latest[1].commit_id if len(latest) > 1 else None
+            fits = made and latest[0].commit_id == made[0] and (parent is None or under == parent)
+            return Commit(made[0], None) if fits else None
+
+        return self._asked("commit", commit, None if pr else already)
+
+    def close(self, number: int, why: str) -> None:
+        """Close a pull request."""
+        self._asked(
+            "close the pull request",
+            lambda: self._api.change_discussion_status(
+                self.repo_id, number, "closed", comment=why, repo_type="model"
+            ),
+        )
+
+    def download(self, sha: str, folder: Path, expected: dict[str, str]) -> Path:
+        """A commit's files into an empty cache; raises `HubError` where their bytes differ.
+
+        `expected`: path -> SHA-256. The client compares sizes only.
+        """
+        from huggingface_hub import snapshot_download
+
+        got = Path(
+            self._asked(
+                "download",
+                lambda: snapshot_download(
+                    self.repo_id, revision=sha, cache_dir=folder, token=self._token
+                ),
+            )
+        )
+        for name, wanted in expected.items():
+            file = got / name
+            if not file.is_file() or sha256(file) != wanted:
+                raise HubError(f"{self.page} at {sha}: {name} came back with other bytes")
+        return got
+
+    def _asked(
+        self,
+        what: str,
+        ask: Callable[[], Answer],
+        already: Callable[[], Answer | None] | None = None,
+        missing: bool = False,
+    ) -> Answer:
+        from huggingface_hub.errors import (  # type: ignore[attr-defined]
+            HfHubHTTPError,
+            HTTPError,
+        )
+
+        for number in range(len(WAITS_S) + 1):
+            try:
+                with _bounded():
+                    if number and already is not None and (found := already()) is not None:
+                        return found
+                    return ask()
+            except HfHubHTTPError as error:
+                status = error.response.status_code if error.response is not None else 0
+                if missing and status in (401, 404):
+                    raise
+                if status not in AGAIN or number == len(WAITS_S):
+                    raise HubError(self._said(what, status)) from error
+                self._wait(what, f"HTTP {status}", _told(error) or WAITS_S[number])
+            except (HTTPError, OSError) as error:
+                if number == len(WAITS_S):
+                    raise HubError(
+                        f"publish: {self.page}: {what}: no answer ({type(error).__name__}); the "
+                        "same command goes on where it was"
+                    ) from error
+                self._wait(what, type(error).__name__, WAITS_S[number])
+        raise AssertionError("the last try returns or raises")
+
+    def _wait(self, what: str, why: str, seconds: float) -> None:
+        self._progress.say(f"publish: {what}: {why}; once more in {seconds:g} s")
+        self._sleep(seconds)
+
+    def _said(self, what: str, status: int) -> str:
+        reasons = {
+            401: "the token is expired or wrong; run `hf auth login` again",
+            403: f"this token may not write to {self.repo_id}; take one that may, or another name",
+            404: "no such repository or revision, or the token may not see it",
+            409: "the name is taken; take another",
+            412: "somebody else committed meanwhile; look what, then give the same command again",
+            429: "too many requests for now; give the same command again later, it goes on",
+        }
+        said = reasons.get(status, "give the same command again later, it goes on")
+        return f"publish: {self.page}: {what}: HTTP {status}: {said}"
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """A time-out for the calls that the client makes without one."""
+    from huggingface_hub import get_session
+
+    session = get_session()
+    before = session.timeout
+    session.timeout = TIMEOUT_S
+    try:
+        yield
+    finally:
+        session.timeout = before
+
+
+def _told(error: Any) -> float | None:
+    """The seconds of `Retry-After`, if any."""
+    given = error.response.headers.get("Retry-After", "")
+    return min(MOST_WAIT_S, float(given)) if given.isdecimal() else None
+
+
+def sha256(file: Path) -> str:
+    """Of a file's bytes."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

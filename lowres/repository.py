@@ -1,0 +1,272 @@
+"""The folder that is published: an adapter, what it was made of, its card, and nothing private.
+
+Built and checked here before anything is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Any, Final
+
+import yaml
+
+from lowres import adapter_files, bases, card, extension, licences, predict, probe, transfer_plot
+from lowres import gate as reloading
+from lowres.artifacts import RunFolder
+from lowres.errors import BaseModelError, RunError
+from lowres.hardware import Hardware
+from lowres.recipe_publish import Publish
+from lowres.results import Results
+
+README: Final = "README.md"
+RECIPE: Final = "recipe.yaml"
+RESULTS: Final = "results.json"
+PICKLES: Final = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5", ".joblib")
+_TOKEN: Final = re.compile(rb"hf_[A-Za-z0-9]{20,}")
+_KEPT_PARTS: Final = 3
+"""Parts of a path outside the current folder that are told."""
+TEXT: Final = (".json", ".yaml", ".md", ".svg", ".txt")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A checked folder, and what the gate needs. `notes`: what the user should know."""
+
+    folder: Path
+    repo_id: str
+    seed: int
+    base: bases.LocatedBase
+    tolerance: float
+    notes: tuple[str, ...]
+
+
+def build(
+    run: Path, repo_id: str, wanted: str, options: Publish, hardware: Hardware, out: Path
+) -> Built:
+    """Make the repository of one seed of a run in `out`, whole or not at all.
+
+    Args:
+        run: a finished run's folder.
+        repo_id: `namespace/name`.
+        wanted: `median` or `best-dev` of the seeds that can be trusted, by source dev, or a number.
+        options: the recipe's section `publish`.
+        hardware: that the probes are answered on.
+        out: the folder to make; replaced where it is there.
+
+    Raises:
+        RunError: no finished run, a changed adapter, a missing licence or one that the data forbid,
+            something private in a file.
+    """
+    results = read_results(run)
+    seed = choose_seed(results, wanted)
+    adapter = _whole_adapter(run, seed)
+    meta = json.loads((adapter / adapter_files.LABELS_FILE).read_text(encoding="utf-8"))
+    base_id = _base_id(results)
+    data = _data(results, options)
+    license_ = _licence(options, data)
+    located = predict.locate(meta["base"], adapter)
+    task = predict.task_of(meta)
+    with tempfile.TemporaryDirectory(dir=_parent(out), prefix=".building-") as work:
+        folder = Path(work) / "repository"
+        _copy(adapter, folder)
+        answered = probe.make(folder, located, task, meta["labels"], hardware)
+        over = {"id": base_id, "revision": located.revision, "obtained": located.obtained}
+        probe.write(folder / probe.FILE, answered, over)
+        _write_records(folder, run, results, options)
+        (folder / card.PLOT).write_text(transfer_plot.draw(results), encoding="utf-8")
+        facts = card.Facts(
+            repo_id=repo_id,
+            seed=seed,
+            license=license_,
+            base_id=base_id,
+            authors=options.authors,
+            intended_use=options.intended_use,
+            data=data,
+            datasets=_hub_sets(results),
+            extended=len(extension.read(folder).pieces)
+            if (folder / extension.META).is_file()
+            else 0,
+            megabytes=sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6,
+            per_language=tuple(sorted(p.name for p in folder.glob("adapters/*"))),
+            command=f"lowres run recipe.yaml seeds={seed}",
+            year=datetime.now(UTC).year,
+        )
+        (folder / README).write_text(card.render(results, facts), encoding="utf-8")
+        check(folder, results)
+        shutil.rmtree(out, ignore_errors=True)
+        folder.rename(out)
+    rebuilt = located.obtained.startswith("rebuilt")
+    tolerance = reloading.REBUILT_TOLERANCE if rebuilt else reloading.TOLERANCE
+    return Built(out, repo_id, seed, located, tolerance, tuple(_unknown(data)))
+
+
+def read_results(run: Path) -> Results:
+    """`results.json` of a run. Raises `RunError` where it is not finished."""
+    file = run / RESULTS
+    try:
+        return Results.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{run}: no finished run ({RESULTS}: {type(error).__name__}); finish it with "
+            "`lowres run`, or name another (see `lowres ls runs`)"
+        ) from error
+
+
+def choose_seed(results: Results, wanted: str) -> int:
+    """The seed to publish. Raises `RunError` for one that is not there or cannot be trusted."""
+    trusted = sorted((s.dev, s.seed) for s in results.seeds if s.status == "ok")
+    if wanted.isdecimal():
+        record = next((s for s in results.seeds if s.seed == int(wanted)), None)
+        if record is None:
+            known = ", ".join(str(s.seed) for s in results.seeds)
+            raise RunError(f"--seed {wanted}: the run has the seeds {known}")
+        if record.status != "ok":
+            raise RunError(f"--seed {wanted}: cannot be trusted ({record.status}); take another")
+        return record.seed
+    if wanted not in ("median", "best-dev"):
+        raise RunError(f"--seed {wanted}: expected median, best-dev or a seed's number")
+    if not trusted:
+        raise RunError("no seed of this run can be trusted, so that nothing is published")
+    at = len(trusted) - 1 if wanted == "best-dev" else (len(trusted) - 1) // 2
+    return trusted[at][1]
+
+
+def _whole_adapter(run: Path, seed: int) -> Path:
+    name = f"train/{seed}"
+    folder = RunFolder(run)
+    manifest = folder.manifest(name)
+    if manifest is None or folder.finished(name, manifest.inputs) is None:
+        raise RunError(
+            f"{run / name}: incomplete, or changed after training (its manifest has other hashes); "
+            "run the recipe again"
+        )
+    return run / name / "adapter"
+
+
+def _base_id(results: Results) -> str:
+    if results.base.hub_id is None:
+        raise BaseModelError(
+            f"base.name {results.base.name}: a folder of this machine, which nobody else can load; "
+            "publish the base first and name its Hub id in the recipe"
+        )
+    return results.base.hub_id
+
+
+def _sources(results: Results) -> Iterator[str]:
+    """Data sets by their Hub ids, else the files as the recipe names them."""
+    data = results.recipe["data"]
+    for part in (data, data.get("source") or {}):
+        files = part.get("files")
+        if files is not None:
+            yield from map(public, [files] if isinstance(files, str) else files.values())
+        elif part.get("hub"):
+            yield part["hub"]
+    text = results.recipe.get("text") or {}
+    for kind in ("files", "translations", "lexicon"):
+        given = text.get(kind)
+        if given is not None:
+            yield from map(public, [given] if isinstance(given, str) else given.values())
+
+
+def _hub_sets(results: Results) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(s for s in _sources(results) if re.fullmatch(r"[\w.-]+/[\w.-]+", s)))
+
+
+def _data(results: Results, options: Publish) -> tuple[licences.DataLicence, ...]:
+    given = {public(name): licence for name, licence in options.data_licenses.items()}
+    return tuple(licences.of(name, given) for name in dict.fromkeys(_sources(results)))
+
+
+def _licence(options: Publish, data: Sequence[licences.DataLicence]) -> str:
+    if options.license is None:
+        raise RunError(
+            "publish.license is missing: under which licence is the adapter given away? Add it to "
+            "the recipe (publish: {license: cc-by-4.0}), or give --license"
+        )
+    reasons = [why for one in data if (why := licences.forbids(one, options.license))]
+    if reasons:
+        raise RunError(
+            f"publish.license {options.license}: {'; '.join(reasons)}. Take a licence that says "
+            "the same, such as cc-by-nc-4.0; where your copy has other terms, say so in "
+            "publish.data_licenses"
+        )
+    return options.license
+
+
+def _unknown(data: Sequence[licences.DataLicence]) -> Iterator[str]:
+    for one in data:
+        if one.licence is None:
+            yield (
+                f"the licence of {one.name} is not known; the card says so "
+                "(publish.data_licenses names it)"
+            )
+
+
+def _parent(out: Path) -> Path:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return out.parent
+
+
+def _copy(adapter: Path, folder: Path) -> None:
+    """The adapter, and those of single languages under `adapters/`."""
+    shutil.copytree(adapter, folder)
+    beside = adapter_files.of_language(adapter, "x").parent
+    if beside.is_dir():
+        shutil.copytree(beside, folder / "adapters")
+
+
+def _write_records(folder: Path, run: Path, results: Results, options: Publish) -> None:
+    """`recipe.yaml` and `results.json` without paths of this machine and sentences of the data."""
+    recipe = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
+    recipe["publish"] = options.model_dump(mode="json")
+    text = yaml.safe_dump(_public(recipe), sort_keys=False, allow_unicode=True, width=100)
+    (folder / RECIPE).write_text(text, encoding="utf-8")
+    plain = results.model_dump(mode="json", by_alias=True)
+    plain["mistakes"] = []
+    shown = json.dumps(_public(plain), ensure_ascii=False, indent=1)
+    (folder / RESULTS).write_text(shown + "\n", encoding="utf-8")
+
+
+def public(text: str) -> str:
+    """A path that leads out of the current folder, to its last parts; other text as it is."""
+    path = PurePath(text)
+    outside = path.is_absolute() or text.startswith("~") or ".." in path.parts
+    return "/".join(path.parts[-_KEPT_PARTS:]) if outside and " " not in text else text
+
+
+def _public(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _public(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_public(inner) for inner in value]
+    return public(value) if isinstance(value, str) else value
+
+
+def check(folder: Path, results: Results) -> None:
+    """Raise `RunError` for a file that must not be published; names the file and the reason."""
+    private = _private_paths()
+    sentences = [m.text.encode() for m in results.mistakes if len(m.text.split()) >= 5]
+    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+        name = file.relative_to(folder).as_posix()
+        if file.suffix in PICKLES:
+            raise RunError(f"{name}: a pickle can run code when loaded; only safetensors go out")
+        content = file.read_bytes() if file.suffix in TEXT else b""
+        if _TOKEN.search(content):
+            raise RunError(f"{name}: holds what looks like a Hub token; remove it")
+        leak = next((path for path in private if path in content), None)
+        if leak is not None:
+            raise RunError(f"{name}: names a path of this machine ({leak.decode()}); remove it")
+        if any(sentence in content for sentence in sentences):
+            raise RunError(f"{name}: holds a sentence of the data, which is not ours to publish")
+
+
+def _private_paths() -> list[bytes]:
+    paths = {str(Path.home()), str(Path.cwd()), tempfile.gettempdir()}
+    return [f"{path}/".encode() for path in sorted(paths) if len(PurePath(path).parts) > 1]

@@ -1,0 +1,65 @@
+"""Load an adapter with transformers and peft alone and answer its `probe.json`.
+
+    python reload.py ADAPTER_FOLDER BASE OUT.json
+
+BASE: Hub id or folder. Written into no repository; `lowres publish` runs it in a process of its
+own, in which lowres cannot be imported.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+class Blocked:
+    """An import hook: the adapter must load for people who never heard of lowres."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        """Refuse lowres, leave the rest to others."""
+        if name.partition(".")[0] == "lowres":
+            raise ImportError("lowres is not there in this process")
+
+
+sys.meta_path.insert(0, Blocked())
+
+
+def main(folder: Path, base: str, out: Path) -> None:
+    """Write the ids and logits of every probe to `out`."""
+    import torch
+    from peft import PeftModel
+    from transformers import (
+        AutoConfig,
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+        AutoTokenizer,
+    )
+
+    probes = json.loads((folder / "probe.json").read_text(encoding="utf-8"))["probes"]
+    labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))["labels"]
+    settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    tagging = settings["task_type"] == "TOKEN_CLS"
+    auto = AutoModelForTokenClassification if tagging else AutoModelForSequenceClassification
+    config = AutoConfig.from_pretrained(base, num_labels=len(labels))
+    model = auto.from_pretrained(base, config=config, dtype=torch.float32)
+    extended = bool(settings.get("trainable_token_indices"))
+    tokenizer = AutoTokenizer.from_pretrained(folder if extended else base)
+    if extended:
+        rows = model.get_input_embeddings().weight.shape[0]
+        model.resize_token_embeddings(max(rows, len(tokenizer)), mean_resizing=False)
+    model = PeftModel.from_pretrained(model, str(folder)).eval()
+    answers = []
+    for probe in probes:
+        if "tokens" in probe:
+            encoded = tokenizer(probe["tokens"], is_split_into_words=True, return_tensors="pt")
+        else:
+            encoded = tokenizer(probe["text"], probe.get("text_pair"), return_tensors="pt")
+        with torch.inference_mode():
+            logits = model(**encoded).logits[0].float()
+        answers.append({"input_ids": encoded["input_ids"][0].tolist(), "logits": logits.tolist()})
+    found = {"answers": answers, "lowres": "lowres" in sys.modules}
+    out.write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))

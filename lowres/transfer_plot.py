@@ -1,0 +1,101 @@
+"""`transfer.svg`: every language's score with its interval, for pages that show a picture only.
+
+The report's charts take their colours from its style sheet; this one carries its own, for light and
+dark pages.
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from lowres import figures
+from lowres.figures import LanguageRow, Summary
+from lowres.results import Results
+
+WIDTH, LEFT, RIGHT, TOP, ROW = 720, 210, 60, 34, 26
+STYLE = """
+text { font: 13px system-ui, sans-serif; fill: #1f2328; }
+.small { font-size: 11px; fill: #59636e; }
+.grid { stroke: #d1d9e0; }
+.source { fill: #8c959f; } .target { fill: #0969da; }
+.whisker { stroke: #1f2328; } .base { stroke: #bc4c00; stroke-width: 2; }
+@media (prefers-color-scheme: dark) {
+text, .whisker { fill: #f0f6fc; stroke: none; } .small { fill: #9198a1; }
+.grid { stroke: #3d444d; } .whisker { stroke: #f0f6fc; } .target { fill: #4493f8; }
+.base { stroke: #f0883e; }
+}
+"""
+
+
+def draw(results: Results) -> str:
+    """The picture as SVG; text in it is escaped by the XML writer."""
+    summary = figures.summarise(results)
+    rows = [*summary.sources, *summary.targets]
+    height = TOP + ROW * len(rows) + 26
+    svg = Element(
+        "svg",
+        {
+            "xmlns": "http://www.w3.org/2000/svg",
+            "viewBox": f"0 0 {WIDTH} {height}",
+            "width": str(WIDTH),
+            "role": "img",
+        },
+    )
+    metric = figures.metric_name(summary.metric)
+    SubElement(svg, "title").text = f"{metric} of every language, with 95% intervals"
+    SubElement(svg, "style").text = STYLE
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x = f"{_x(tick):.1f}"
+        _line(svg, "grid", x, str(TOP - 6), x, str(TOP + ROW * len(rows)))
+        _text(svg, "small", _x(tick), TOP - 12, "middle", f"{tick:g}")
+    for index, row in enumerate(rows):
+        _row(svg, row, summary, TOP + ROW * index)
+    said = f"{metric}; bars: the adapter; line: 95% interval"
+    if summary.baselines:
+        said += "; orange: best baseline without labels of the target"
+    _text(svg, "small", LEFT, height - 8, "start", said)
+    return ElementTree.tostring(svg, encoding="unicode") + "\n"
+
+
+def _row(svg: Element, row: LanguageRow, summary: Summary, top: int) -> None:
+    _text(svg, "name", LEFT - 10, top + 16, "end", row.language.name)
+    found = row.adapter
+    if found is None:
+        _text(svg, "small", LEFT + 4, top + 16, "start", figures.MISSING)
+        return
+    middle = f"{top + 11.5:.1f}"
+    SubElement(
+        svg,
+        "rect",
+        {
+            "class": row.role,
+            "x": str(LEFT),
+            "y": str(top + 4),
+            "width": f"{max(0.0, _x(found.value) - LEFT):.1f}",
+            "height": "15",
+        },
+    )
+    _line(svg, "whisker", f"{_x(found.low):.1f}", middle, f"{_x(found.high):.1f}", middle)
+    rivals = [
+        row.figures[system].value
+        for system in summary.baselines
+        if system in row.figures and system not in figures.YARDSTICKS
+    ]
+    if rivals:
+        x = f"{_x(max(rivals)):.1f}"
+        _line(svg, "base", x, str(top + 2), x, str(top + 21))
+    _text(svg, "small", WIDTH - RIGHT + 10, top + 16, "start", figures.number(found.value))
+
+
+def _x(share: float) -> float:
+    return LEFT + (WIDTH - LEFT - RIGHT) * min(1.0, max(0.0, share))
+
+
+def _line(parent: Element, css: str, x1: str, y1: str, x2: str, y2: str) -> None:
+    SubElement(parent, "line", {"class": css, "x1": x1, "y1": y1, "x2": x2, "y2": y2})
+
+
+def _text(parent: Element, css: str, x: float, y: float, anchor: str, text: str) -> None:
+    place = {"class": css, "x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor}
+    SubElement(parent, "text", place).text = text
