@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from lowres import __version__, cli_adapt, cli_guard, cli_merge, cli_publish, cli_tokenizer
+from lowres import (
+    __version__,
+    cli_adapt,
+    cli_compare,
+    cli_guard,
+    cli_merge,
+    cli_publish,
+    cli_tokenizer,
+)
 from lowres.cli_guard import guarded
 from lowres.errors import Interrupted, LanguageError, LowresError
 
@@ -21,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_tokenizer.app, name="tokenizer")
 app.command(name="adapt")(cli_adapt.adapt)
+app.command(name="compare")(cli_compare.compare)
 app.command(name="publish")(cli_publish.publish)
 app.command(name="merge")(cli_merge.merge)
 

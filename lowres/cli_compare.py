@@ -1,0 +1,79 @@
+"""`lowres compare`: runs side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lowres.cli_guard import guarded
+
+if TYPE_CHECKING:
+    from lowres.side_by_side import Cell, Sides
+
+
+@guarded
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Finished runs, the yardstick first.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Machine-readable standard output.")
+    ] = False,
+) -> None:
+    """Set runs side by side: scores, and differences from the first by paired bootstrap."""
+    from lowres import side_by_side
+
+    found = side_by_side.compare(runs)
+    if as_json:
+        typer.echo(json.dumps(side_by_side.plain(found), indent=1, ensure_ascii=False))
+    else:
+        _show(found)
+
+
+def _show(found: Sides) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from lowres import figures
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(figures.metric_name(found.metric))
+    table.add_column("n", justify="right")
+    for name in found.names:
+        table.add_column(escape(name), justify="right")
+    for line in found.lines:
+        mean = line.language == "targets"
+        label = "mean of the targets" if mean else line.language
+        table.add_row(label, str(line.n), *map(_cell, line.cells), end_section=mean)
+    for what, values in (
+        ("seconds", found.seconds),
+        ("peak memory, MB", found.peak_mb),
+        ("trainable parameters", found.trainable),
+    ):
+        table.add_row(what, "", *(f"{value:,.0f}" for value in values), style="dim")
+    console = Console()
+    console.print(table)
+    seeds = ", ".join(f"{n}: {s}" for n, s in zip(found.names, found.seeds, strict=True))
+    console.print(
+        "Scores: mean over seeds. In points: difference from the first run with its 95% interval, "
+        f"paired on the same examples, median seed by source dev ({escape(seeds)}).",
+        style="dim",
+        highlight=False,
+    )
+    if found.left_out:
+        console.print(f"Not in all runs: {', '.join(found.left_out)}", style="dim")
+
+
+def _cell(cell: Cell) -> str:
+    from lowres import figures
+
+    said = figures.number(cell.value)
+    if cell.delta is None or cell.delta_low is None or cell.delta_high is None:
+        return said
+    delta, low, high = (
+        f"{100 * v:+.1f}".replace("-", "−") for v in (cell.delta, cell.delta_low, cell.delta_high)
+    )
+    return f"{said}\n{delta} ({low} to {high})"
