@@ -12,6 +12,7 @@ from lowres import (
     __version__,
     cli_adapt,
     cli_compare,
+    cli_evaluate,
     cli_guard,
     cli_merge,
     cli_publish,
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.add_typer(cli_tokenizer.app, name="tokenizer")
 app.command(name="adapt")(cli_adapt.adapt)
 app.command(name="compare")(cli_compare.compare)
+app.command(name="evaluate")(cli_evaluate.evaluate)
 app.command(name="publish")(cli_publish.publish)
 app.command(name="merge")(cli_merge.merge)
 

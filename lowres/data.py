@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from lowres.recipe import DataSource, Recipe
+    from lowres.tasks import TaskOptions
 
 HOLD_OUT = 10
 """Without a dev split every 10th training example of the source is held out for it."""
@@ -109,6 +110,62 @@ def load(recipe: Recipe) -> LabelledData:
     for part in settled:
         _check_filled(part, needed=part.split != "train" or part.language in sources)
     return _assembled(recipe, labels, parts, [*reading.warnings, *warnings])
+
+
+@dataclass(frozen=True)
+class Tests:
+    """Labelled examples to score an adapter on, by language, with the adapter's labels."""
+
+    sets: dict[str, Dataset]
+    records: tuple[DataRecord, ...]
+    warnings: tuple[str, ...]
+
+
+def load_tests(
+    task: TaskOptions,
+    spec: DataSource,
+    key: str,
+    languages: Sequence[str],
+    split: str,
+    labels: Sequence[str],
+    unseen_labels: str,
+) -> Tests:
+    """One split of some languages, for an adapter that is trained already.
+
+    Args:
+        task: of the adapter.
+        spec: where the data is.
+        key: what messages call that.
+        languages: FLORES codes.
+        split: train, dev or test.
+        labels: that the adapter knows.
+        unseen_labels: of `data.unseen_labels`.
+
+    Raises:
+        DataError: for what a file or its labels lack.
+    """
+    if spec.files is not None:
+        locations.check_template(spec, key, tuple(languages))
+    else:
+        hub_data.check_config(spec, key, tuple(languages))
+    parts, warnings = [], []
+    renames = LabelMap(spec.labels)
+    for language in languages:
+        origin = Origin(spec, key, language)
+        opened = hub_data.open_set(origin) if spec.files is None else None
+        warnings += [f"{language}: {note}" for note in (opened.notes if opened else ())]
+        part = _SplitReader(origin, opened, tuple(task.fields), renames)(split)
+        if part is None:
+            raise DataError(f"data missing: {locations.absent(origin, split)}")
+        parts.append(part)
+    settled, more = label_names.align(parts, tuple(labels), unseen_labels)
+    for part in settled:
+        _check_filled(part, needed=True)
+    return Tests(
+        {part.language: _dataset([part], tuple(task.fields)) for part in settled},
+        tuple(_record(part) for part in settled),
+        (*warnings, *more),
+    )
 
 
 def _specs(recipe: Recipe) -> list[tuple[DataSource, str, tuple[str, ...]]]:

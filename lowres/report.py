@@ -154,8 +154,10 @@ def _averages(summary: Summary) -> list[tuple[str, str]]:
     """(what an average is over, its heading) for the rows that exist and say something new."""
     labels = {
         "targets": f"Mean of {figures.plural(len(summary.targets), 'target')}",
-        "source and targets": "Mean with the source" + "s" * (len(summary.sources) > 1),
     }
+    if summary.sources:
+        plural = "s" * (len(summary.sources) > 1)
+        labels["source and targets"] = f"Mean with the source{plural}"
     if len(summary.sources) > 1:
         labels = {"source": f"Mean of {len(summary.sources)} sources", **labels}
     present = {over for over, _ in summary.averages}

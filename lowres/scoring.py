@@ -86,7 +86,7 @@ def collect(
         stages=[Stage(name=m.name, seconds=m.seconds, peak_mb=m.peak_mb) for m in stages],
         seeds=seeds,
         scores=scores,
-        averages=_averages(scores, kept),
+        averages=averages(scores, kept),
         comparisons=comparisons,
         verdicts=_verdicts(recipe, answers, scores, comparisons, middle),
         curves=_curves(trained),
@@ -262,9 +262,9 @@ def median_seed(scores: Sequence[Score], metric: str, seeds: Sequence[int]) -> i
     return ordered[(len(ordered) - 1) // 2]
 
 
-def _averages(scores: Sequence[Score], kept: Sequence[int]) -> list[Average]:
+def averages(scores: Sequence[Score], kept: Sequence[int]) -> list[Average]:
     """Macro averages over languages; a system is averaged only over languages it has all of."""
-    averages = []
+    found = []
     groups: list[tuple[Literal["targets", "source", "source and targets"], set[str]]] = [
         ("targets", {"target"}),
         ("source", {"source"}),
@@ -285,7 +285,7 @@ def _averages(scores: Sequence[Score], kept: Sequence[int]) -> list[Average]:
                 if set(values) == languages:
                     per_seed.append(statistics.fmean(values.values()))
             if per_seed:
-                averages.append(
+                found.append(
                     Average(
                         system=system,
                         metric=metric,
@@ -297,7 +297,7 @@ def _averages(scores: Sequence[Score], kept: Sequence[int]) -> list[Average]:
                         languages=len(languages),
                     )
                 )
-    return averages
+    return found
 
 
 def _verdicts(

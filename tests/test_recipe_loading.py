@@ -199,9 +199,7 @@ def test_a_fault_of_an_override_names_the_override(study, override, says):
         (
             RECIPE
             + "text:\n  files: a\n  translations: {yor_Latn: b}\nadapt:\n  objective: align\n",
-            [
-                "15: adapt.objective: align learns from parallel text, and text.translations"
-            ],
+            ["15: adapt.objective: align learns from parallel text, and text.translations"],
         ),
         (
             RECIPE + "adapt:\n  objective: algin\n  batch: 1\n  learning_rate: .inf\n",
