@@ -18,6 +18,7 @@ SECTION_KEYS = {
 BEFORE_THE_TASK = ("Base", "Languages", "Data", "DataSource", "Columns")
 ON_RAW_TEXT = ("Text", "Tokenizer", "Extend", "Trim", "Adapt")
 ON_THE_TASK = ("Lora", "Train", "Evaluate")
+AFTERWARDS = ("Publish",)
 MARK = re.compile(r"<!-- generated: (\w+) -->")
 
 
@@ -44,7 +45,7 @@ def recipe_keys() -> Iterator[str]:
         rest = {k: v for k, v in options["properties"].items() if k != "name"}
         if rest:
             yield from table({**options, "properties": rest}, options.get("$defs", {}))
-    yield from sections((*ON_RAW_TEXT, *ON_THE_TASK), definitions)
+    yield from sections((*ON_RAW_TEXT, *ON_THE_TASK, *AFTERWARDS), definitions)
 
 
 def sections(names: Sequence[str], definitions: dict[str, Any]) -> Iterator[str]:
@@ -98,7 +99,7 @@ def help_of(command: Any, name: str) -> Iterator[str]:
     if rows:
         yield "| | |\n|---|---|"
         for left, right in rows:
-            yield f"| `{left.strip()}` | {cell(right)} |"
+            yield f"| `{cell(left)}` | {cell(right)} |"
         yield ""
 
 
