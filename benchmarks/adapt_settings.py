@@ -44,7 +44,7 @@ SETTINGS: dict[str, Any] = {
     "init random": ({"init": "random"}, None),
     "pieces 2000": ({"pieces": 2000}, {}),
     "learning_rate 1e-3": ({}, {"learning_rate": 1e-3}),
-    "temperature 0.1": ({}, {"temperature": 0.1}),
+    "temperature 0.05": ({}, {"temperature": 0.05}),
     "rows_learning_rate 1e-3": ({}, {"rows_learning_rate": 1e-3}),
     "learning_rate 2e-4": ({}, {"learning_rate": 2e-4}),
     "epochs 3": ({}, {"epochs": 3}),

@@ -120,7 +120,7 @@ class Adapt(Section):
     """Longer lines are cut for adaptation, and their number is reported."""
     contrast: Number = Field(1.0, ge=0, le=100)
     """align: weight of telling a line's translation from the others of its batch."""
-    temperature: Number = Field(0.05, gt=0, le=10)
+    temperature: Number = Field(0.1, gt=0, le=10)
     """align: of that contrast."""
     mask_share: Number = Field(0.15, gt=0, lt=1)
     """mlm: share of the tokens that are to be guessed."""
