@@ -30,6 +30,12 @@ PIPELINES = {
     "pairs": "text-classification",
     "tagging": "token-classification",
 }
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{letter: f"\\{letter}" for letter in "{}%#$&_"},
+}
 _SPECIAL = re.compile(r"([\\`*_\[\]#!~$|{}])")
 
 
@@ -49,6 +55,8 @@ class Facts:
     """New pieces."""
     megabytes: float
     per_language: tuple[str, ...]
+    rebuilt_tolerance: float | None
+    """Of a logit over the Hub's own base, where ours was rebuilt from 4 bits."""
     command: str
     year: int
 
@@ -74,6 +82,18 @@ def markdown(text: object) -> str:
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def bibtex(text: object) -> str:
+    """Text as a field of BibTeX shows it: on one line, nothing of it a command."""
+    line = " ".join(str(text).split())
+    return "".join(_TEX.get(letter, letter) for letter in line)
+
+
+def _author(name: str) -> str:
+    shown = bibtex(name)
+    # BibTeX takes " and " for the next author
+    return f"{{{shown}}}" if " and " in shown.lower() else shown
+
+
 def render(results: Results, facts: Facts) -> str:
     """The whole README.md: metadata between lines of dashes, then the text."""
     environment = Environment(
@@ -87,6 +107,8 @@ def render(results: Results, facts: Facts) -> str:
     )
     environment.filters |= {
         "md": markdown,
+        "bibtex": bibtex,
+        "author": _author,
         "number": number,
         "duration": figures.duration,
         "energy": figures.energy,
@@ -136,7 +158,7 @@ def _eval_results(results: Results, facts: Facts) -> list[EvalResult]:
     from huggingface_hub import EvalResult
 
     task = PIPELINES.get(str(results.recipe["task"]["name"]), "other")
-    name = facts.datasets[0] if facts.datasets else results.recipe["name"]
+    name = facts.datasets[0] if facts.datasets else " ".join(results.recipe["name"].split())
     return [
         EvalResult(
             task_type=task,
@@ -184,7 +206,7 @@ def _view(results: Results, facts: Facts) -> dict[str, Any]:
         "plot": PLOT,
         "tagging": results.recipe["task"]["name"] == "tagging",
         "pairs": results.recipe["task"]["name"] == "pairs",
-        "seeds": len(results.seeds),
+        "seeds": sum(s.status == "ok" for s in results.seeds),
     }
 
 

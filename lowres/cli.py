@@ -15,11 +15,12 @@ from lowres import (
     cli_evaluate,
     cli_guard,
     cli_merge,
+    cli_predict,
     cli_publish,
     cli_tokenizer,
 )
 from lowres.cli_guard import guarded
-from lowres.errors import Interrupted, LanguageError, LowresError
+from lowres.errors import Interrupted, LowresError
 
 app = typer.Typer(
     name="lowres",
@@ -34,6 +35,7 @@ app.command(name="compare")(cli_compare.compare)
 app.command(name="evaluate")(cli_evaluate.evaluate)
 app.command(name="publish")(cli_publish.publish)
 app.command(name="merge")(cli_merge.merge)
+app.command(name="predict")(cli_predict.predict)
 
 
 def _recipes(begun: str) -> list[str]:
@@ -223,49 +225,6 @@ def new(
     )
     scaffold.write(path, answers)
     typer.echo(f"{path}: written; next: lowres validate {path}")
-
-
-def _code(given: str | None) -> str | None:
-    from lowres.languages import canonical
-
-    try:
-        return None if given is None else canonical(given)
-    except ValueError as error:
-        raise LanguageError(f"--lang: {error}") from None
-
-
-@app.command()
-@guarded
-def predict(
-    adapter: Annotated[Path, typer.Argument(help="An adapter's folder, or a run's.")],
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; none: standard input.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="Read lines from a file.")] = None,
-    allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Load a base of pickled weights (can run code).")
-    ] = False,
-    lang: Annotated[
-        str | None, typer.Option(help="Language of the texts, where a run made an adapter each.")
-    ] = None,
-    trimmed: Annotated[
-        bool, typer.Option("--trimmed", help="Over the small table of the run's tokenizer.trim.")
-    ] = False,
-) -> None:
-    """Answer texts with an adapter: one JSON line an input line, in order."""
-    from lowres import predict as using
-    from lowres.progress import Terminal
-
-    using.find(adapter)
-    if texts and file is not None:
-        raise LowresError("give texts or --file, not both")
-    lines = texts or using.lines_of(file)
-    progress = Terminal()
-    progress.quiet_libraries()
-    loaded = using.load(adapter, allow_pickle=allow_pickle, language=_code(lang), trimmed=trimmed)
-    for note in loaded.notes:
-        progress.say(f"note: {note}")
-    for answer in loaded.predict(lines):
-        row = {"predicted": answer.answer, "probability": answer.probability}
-        typer.echo(json.dumps(row, ensure_ascii=False))
 
 
 @app.command()

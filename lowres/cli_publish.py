@@ -34,7 +34,9 @@ def publish(
     ] = False,
 ) -> None:
     """Publish an adapter: one commit, downloaded again and proven to answer the same."""
-    from lowres import hardware
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+    from huggingface_hub.utils import logging as hub_logging
+
     from lowres import publish as publishing
     from lowres.progress import Terminal
 
@@ -42,7 +44,10 @@ def publish(
     options = publishing.Options(seed, private, revision, pr, force)
     progress = Terminal()
     progress.quiet_libraries()
-    built = publishing.prepare(run, repo_id, options, section, hardware.detect())
+    # the client's own bars and notes of each try; ours say what matters
+    disable_progress_bars()
+    hub_logging.set_verbosity_error()
+    built = publishing.prepare(run, repo_id, options, section)
     for note in built.notes:
         progress.say(f"note: {note}")
     if dry_run:

@@ -40,6 +40,10 @@ class HubError(LowresError):
     """The Hub did not give what was asked: missing, gated, renamed, or no network."""
 
 
+class ReloadError(HubError):
+    """What was published came back with other bytes, does not load, or answers otherwise."""
+
+
 class RunError(LowresError):
     """A run folder that cannot be used: locked, of another recipe, or on a full disk."""
 

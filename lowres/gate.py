@@ -18,14 +18,14 @@ from typing import Any, Final
 import numpy as np
 
 from lowres import probe
-from lowres.errors import HubError
+from lowres.errors import ReloadError
 from lowres.registry import PACKAGE_DIR
 
 SCRIPT: Final = PACKAGE_DIR / "templates" / "reload.py"
 TOLERANCE: Final = 1e-5
-"""Largest difference of a logit over the very base that the probes were taken over."""
+"""Largest difference of a logit over the very base that the probes were taken over, as here."""
 REBUILT_TOLERANCE: Final = 0.5
-"""The same where one of both bases was rebuilt from 4 bits: then the labels must agree."""
+"""What is told to others where the probes were taken over a base that was rebuilt from 4 bits."""
 LONGEST_S: Final = 600
 _PASSED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR")
 
@@ -42,7 +42,7 @@ class Verdict:
 
 
 def check(folder: Path, base: Path, tolerance: float = TOLERANCE) -> Verdict:
-    """Reload an adapter folder and compare its answers with `probe.json`.
+    """Reload an adapter folder, with those under `adapters/`, and compare with `probe.json`.
 
     Args:
         folder: the adapter, as it was downloaded.
@@ -50,30 +50,40 @@ def check(folder: Path, base: Path, tolerance: float = TOLERANCE) -> Verdict:
         tolerance: of a logit.
 
     Raises:
-        HubError: when the folder cannot be loaded at all.
+        ReloadError: when the folder cannot be loaded at all.
     """
-    stored = json.loads((folder / probe.FILE).read_text(encoding="utf-8"))["probes"]
-    answers = _answers(folder, base)
+    folders = [folder, *sorted(file.parent for file in folder.glob(f"adapters/*/{probe.FILE}"))]
     faults: list[str] = []
-    widest = 0.0
-    for number, (one, answer) in enumerate(zip(stored, answers, strict=True), start=1):
-        if one["input_ids"] != answer["input_ids"]:
-            faults.append(f"probe {number}: the tokenizer gives other ids")
-            continue
-        expected, got = np.asarray(one["logits"]), np.asarray(answer["logits"])
-        if expected.shape != got.shape:
-            faults.append(f"probe {number}: logits {got.shape}, expected {expected.shape}")
-            continue
-        difference = float(np.abs(expected - got).max())
-        widest = max(widest, difference if np.isfinite(difference) else float("inf"))
-        if not difference <= tolerance:
-            faults.append(f"probe {number}: a logit differs by {difference:.2g}")
-        elif not np.array_equal(expected.argmax(-1), got.argmax(-1)):
-            faults.append(f"probe {number}: another label")
-    return Verdict(tuple(faults), widest, tolerance, len(stored))
+    widest, probes = 0.0, 0
+    for one, answers in zip(folders, _answers(folders, base), strict=True):
+        where = "" if one == folder else f"{one.relative_to(folder).as_posix()}: "
+        stored = json.loads((one / probe.FILE).read_text(encoding="utf-8"))["probes"]
+        probes += len(stored)
+        for number, (wanted, answer) in enumerate(zip(stored, answers, strict=True), start=1):
+            fault, difference = _compared(wanted, answer, tolerance)
+            widest = max(widest, difference)
+            if fault:
+                faults.append(f"{where}probe {number}: {fault}")
+    return Verdict(tuple(faults), widest, tolerance, probes)
 
 
-def _answers(folder: Path, base: Path) -> list[dict[str, Any]]:
+def _compared(
+    wanted: dict[str, Any], answer: dict[str, Any], tolerance: float
+) -> tuple[str, float]:
+    """What differs, in words, or nothing; and the largest difference of a logit."""
+    if wanted["input_ids"] != answer["input_ids"]:
+        return "the tokenizer gives other ids", 0.0
+    expected, got = np.asarray(wanted["logits"]), np.asarray(answer["logits"])
+    if expected.shape != got.shape:
+        return f"logits {got.shape}, expected {expected.shape}", 0.0
+    difference = float(np.abs(expected - got).max())
+    if not difference <= tolerance:
+        # also for what is no number
+        return f"a logit differs by {difference:.2g}", float(np.nan_to_num(difference, nan=np.inf))
+    return "", difference
+
+
+def _answers(folders: list[Path], base: Path) -> list[list[dict[str, Any]]]:
     with tempfile.TemporaryDirectory(prefix="lowres-gate-") as work:
         out = Path(work) / "answers.json"
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
@@ -84,7 +94,7 @@ def _answers(folder: Path, base: Path) -> list[dict[str, Any]]:
             "TOKENIZERS_PARALLELISM": "false",
             "TRANSFORMERS_VERBOSITY": "error",
         }
-        command = [sys.executable, "-I", str(SCRIPT), str(folder), str(base), str(out)]
+        command = [sys.executable, "-I", str(SCRIPT), str(base), str(out), *map(str, folders)]
         try:
             done = subprocess.run(
                 command,
@@ -97,11 +107,11 @@ def _answers(folder: Path, base: Path) -> list[dict[str, Any]]:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise HubError(f"{folder}: did not load within {LONGEST_S} s") from None
+            raise ReloadError(f"did not load within {LONGEST_S} s") from None
         if done.returncode != 0 or not out.is_file():
             last = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-            raise HubError(f"{folder}: plain transformers and peft cannot load it: {last[-1]}")
+            raise ReloadError(f"plain transformers and peft cannot load it: {last[-1]}")
         plain = json.loads(out.read_text(encoding="utf-8"))
         assert plain["lowres"] is False, "the process had lowres in it"
-        answers: list[dict[str, Any]] = plain["answers"]
+        answers: list[list[dict[str, Any]]] = plain["answers"]
         return answers

@@ -7,15 +7,18 @@ waits for an answer for ever.
 
 from __future__ import annotations
 
-import hashlib
+import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from lowres.errors import HubError
+from lowres import artifacts
+from lowres.errors import HubError, ReloadError
 from lowres.progress import Progress
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ MOST_WAIT_S: Final = 120.0
 """Longest `Retry-After` that is waited for."""
 TIMEOUT_S: Final = 60.0
 AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
+# the client shortens a long name: (…)model.safetensors
+_CUT: Final = re.compile(r"should be of size \d+ but has size \d+ \((?:\(…\))?(.*?)\)")
 GIT_FILES: Final = frozenset({".gitattributes"})
 """What the Hub itself puts into a new repository."""
 
@@ -37,6 +42,10 @@ class Commit:
 
     sha: str
     pr: int | None
+
+
+class _CutError(Exception):
+    """A download has another size than the Hub says; the text names the file."""
 
 
 class Uploader:
@@ -73,25 +82,56 @@ class Uploader:
         return str(found["name"])
 
     def create(self, private: bool) -> None:
-        """The repository, if it is not there yet."""
+        """The repository, if it is not there yet.
+
+        Raises `HubError` where it should be private and is there for all to see.
+        """
         self._asked(
             "create",
             lambda: self._api.create_repo(
                 self.repo_id, repo_type="model", private=private, exist_ok=True
             ),
         )
+        info = self._info("main") if private else None
+        if info is not None and not info.private:
+            raise HubError(
+                f"{self.page}: is there already and is public; make it private in its settings, "
+                "or leave out --private"
+            )
+
+    def branch(self, revision: str) -> str:
+        """The commit that a branch is at; one that is not there yet starts from main."""
+        if revision != "main" and self.head(revision) is None:
+            self._asked(
+                "create the branch",
+                lambda: self._api.create_branch(self.repo_id, branch=revision, exist_ok=True),
+            )
+        found = self.head(revision)
+        if found is None:
+            raise HubError(f"publish: {self.page}: no revision {revision} to commit to")
+        return found
 
     def head(self, revision: str) -> str | None:
         """The commit that a branch is at; None where there is no such branch or repository."""
-        from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+        info = self._info(revision)
+        return None if info is None else str(info.sha)
 
-        try:
-            info = self._asked(
-                "look", lambda: self._api.model_info(self.repo_id, revision=revision), missing=True
-            )
-        except (RepositoryNotFoundError, RevisionNotFoundError):
-            return None
-        return str(info.sha)
+    def _info(self, revision: str) -> Any:
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
+
+        def ask() -> Any:
+            try:
+                return self._api.model_info(self.repo_id, revision=revision)
+            except GatedRepoError:
+                raise
+            except (RepositoryNotFoundError, RevisionNotFoundError):
+                return None
+
+        return self._asked("look", ask)
 
     def files(self, revision: str) -> dict[str, str]:
         """Path -> SHA-256 of a large file, git's hash of a small one, at a commit."""
@@ -123,7 +163,7 @@ class Uploader:
         stale: list[str],
         message: str,
         branch: str,
-        parent: str | None,
+        parent: str,
         pr: bool,
     ) -> Commit:
         """All files of a folder, and nothing else, in one commit.
@@ -141,12 +181,11 @@ class Uploader:
         operations += [CommitOperationDelete(path) for path in stale]
         return self._committed(operations, message, branch, parent, pr)
 
-    def restore(self, branch: str, bad: str, before: str | None, message: str) -> Commit:
+    def restore(self, branch: str, bad: str, before: str, message: str) -> Commit:
         """Take a commit back: what it changed is again as it was at `before`."""
         from huggingface_hub import CommitOperationCopy, CommitOperationDelete
 
-        now = self.files(bad)
-        then = self.files(before) if before is not None else {}
+        now, then = self.files(bad), self.files(before)
         operations: list[Any] = [
             CommitOperationCopy(path, path, src_revision=before)
             for path in then
@@ -160,7 +199,7 @@ class Uploader:
         return self._committed(operations, message, branch, bad, pr=False)
 
     def _committed(
-        self, operations: list[Any], message: str, branch: str, parent: str | None, pr: bool
+        self, operations: list[Any], message: str, branch: str, parent: str, pr: bool
     ) -> Commit:
         def commit() -> Commit:
             done = self._api.create_commit(
@@ -173,15 +212,32 @@ class Uploader:
             )
             return Commit(str(done.oid), int(done.pr_num) if done.pr_num else None)
 
-        def already() -> Commit | None:
-            """What an earlier try committed although its answer was lost."""
-            latest = self._api.list_repo_commits(self.repo_id, revision=branch)[:2]
-            made = [one.commit_id for one in latest if one.title == message]
-            under = latest[1].commit_id if len(latest) > 1 else None
-            fits = made and latest[0].commit_id == made[0] and (parent is None or under == parent)
-            return Commit(made[0], None) if fits else None
+        return self._asked("commit", commit, lambda: self._made(message, branch, parent, pr))
 
-        return self._asked("commit", commit, None if pr else already)
+    def made(self, message: str, branch: str, parent: str, pr: bool) -> Commit | None:
+        """What an earlier try committed although its answer was lost, or nobody was left to get it.
+
+        `parent`: what the branch was at then; of a pull request its title is enough.
+        """
+        return self._asked("look", lambda: self._made(message, branch, parent, pr))
+
+    def _made(self, message: str, branch: str, parent: str, pr: bool) -> Commit | None:
+        if not pr:
+            latest = self._api.list_repo_commits(self.repo_id, revision=branch)[:2]
+            ours = len(latest) == 2 and latest[0].title == message
+            return (
+                Commit(latest[0].commit_id, None)
+                if ours and latest[1].commit_id == parent
+                else None
+            )
+        opened = self._api.get_repo_discussions(
+            self.repo_id, discussion_type="pull_request", discussion_status="open"
+        )
+        for one in opened:
+            if one.title == message:
+                commits = self._api.list_repo_commits(self.repo_id, revision=f"refs/pr/{one.num}")
+                return Commit(commits[0].commit_id, one.num)
+        return None
 
     def close(self, number: int, why: str) -> None:
         """Close a pull request."""
@@ -193,59 +249,80 @@ class Uploader:
         )
 
     def download(self, sha: str, folder: Path, expected: dict[str, str]) -> Path:
-        """A commit's files into an empty cache; raises `HubError` where their bytes differ.
+        """A commit's files into an empty cache, twice where they are not what was sent.
 
-        `expected`: path -> SHA-256. The client compares sizes only.
+        `expected`: path -> SHA-256. The client itself compares sizes only.
+
+        Raises `ReloadError` where their bytes differ both times.
         """
+        wrong = ""
+        for number in ("1", "2"):
+            if wrong:
+                self._progress.say(f"publish: download: {wrong} came back otherwise; once more")
+            cache = folder / number
+            try:
+                got = Path(self._asked("download", partial(self._fetched, sha, cache)))
+            except _CutError as error:
+                wrong = str(error)
+                continue
+            wrong = next((n for n, is_ in expected.items() if not _is(got / n, is_)), "")
+            if not wrong:
+                return got
+        raise ReloadError(f"{wrong} came back with other bytes")
+
+    def _fetched(self, sha: str, cache: Path) -> str:
         from huggingface_hub import snapshot_download
 
-        got = Path(
-            self._asked(
-                "download",
-                lambda: snapshot_download(
-                    self.repo_id, revision=sha, cache_dir=folder, token=self._token
-                ),
+        try:
+            return str(
+                snapshot_download(self.repo_id, revision=sha, cache_dir=cache, token=self._token)
             )
-        )
-        for name, wanted in expected.items():
-            file = got / name
-            if not file.is_file() or sha256(file) != wanted:
-                raise HubError(f"{self.page} at {sha}: {name} came back with other bytes")
-        return got
+        except OSError as error:
+            cut = _CUT.search(str(error))
+            if cut is not None:
+                # to the client an error like any other, but it may be what the Hub holds
+                raise _CutError(cut[1]) from error
+            raise
 
     def _asked(
         self,
         what: str,
         ask: Callable[[], Answer],
         already: Callable[[], Answer | None] | None = None,
-        missing: bool = False,
     ) -> Answer:
-        from huggingface_hub.errors import (  # type: ignore[attr-defined]
-            HfHubHTTPError,
-            HTTPError,
-        )
+        from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
         for number in range(len(WAITS_S) + 1):
             try:
-                with _bounded():
-                    if number and already is not None and (found := already()) is not None:
-                        return found
-                    return ask()
-            except HfHubHTTPError as error:
-                status = error.response.status_code if error.response is not None else 0
-                if missing and status in (401, 404):
-                    raise
-                if status not in AGAIN or number == len(WAITS_S):
-                    raise HubError(self._said(what, status)) from error
-                self._wait(what, f"HTTP {status}", _told(error) or WAITS_S[number])
-            except (HTTPError, OSError) as error:
-                if number == len(WAITS_S):
-                    raise HubError(
-                        f"publish: {self.page}: {what}: no answer ({type(error).__name__}); the "
-                        "same command goes on where it was"
-                    ) from error
-                self._wait(what, type(error).__name__, WAITS_S[number])
+                if number and already is not None and (found := already()) is not None:
+                    return found
+                return ask()
+            except (HTTPError, OSError, RuntimeError) as caught:
+                self._again(what, caught, number)
         raise AssertionError("the last try returns or raises")
+
+    def _again(self, what: str, caught: Exception, number: int) -> None:
+        """Wait before the next try, or raise `HubError` where there is none."""
+        from huggingface_hub.errors import HfHubHTTPError
+
+        # the client puts errors of uploads into one of its own
+        error = caught.__cause__ if isinstance(caught, RuntimeError) else caught
+        if isinstance(error, HfHubHTTPError):
+            status = error.response.status_code if error.response is not None else 0
+            if status not in AGAIN or number == len(WAITS_S):
+                raise HubError(self._said(what, status)) from caught
+            self._wait(what, f"HTTP {status}", _told(error) or WAITS_S[number])
+            return
+        if error is None:
+            raise caught
+        if isinstance(error, OSError) and error.errno in artifacts.FULL:
+            raise artifacts.disk_error(error, Path(tempfile.gettempdir())) from caught
+        if number == len(WAITS_S):
+            raise HubError(
+                f"publish: {self.page}: {what}: no answer ({type(error).__name__}); give the same "
+                "command again later, it goes on"
+            ) from caught
+        self._wait(what, type(error).__name__, WAITS_S[number])
 
     def _wait(self, what: str, why: str, seconds: float) -> None:
         self._progress.say(f"publish: {what}: {why}; once more in {seconds:g} s")
@@ -265,17 +342,23 @@ class Uploader:
 
 
 @contextmanager
-def _bounded() -> Iterator[None]:
-    """A time-out for the calls that the client makes without one."""
-    from huggingface_hub import get_session
+def bounded() -> Iterator[None]:
+    """A time-out for the calls that the client makes without one, also after it has reconnected."""
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils import _http
 
-    session = get_session()
-    before = session.timeout
-    session.timeout = TIMEOUT_S
+    before = _http._GLOBAL_CLIENT_FACTORY
+
+    def client() -> Any:
+        made = before()
+        made.timeout = TIMEOUT_S
+        return made
+
+    set_client_factory(client)
     try:
         yield
     finally:
-        session.timeout = before
+        set_client_factory(before)
 
 
 def _told(error: Any) -> float | None:
@@ -284,7 +367,5 @@ def _told(error: Any) -> float | None:
     return min(MOST_WAIT_S, float(given)) if given.isdecimal() else None
 
 
-def sha256(file: Path) -> str:
-    """Of a file's bytes."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def _is(file: Path, wanted: str) -> bool:
+    return file.is_file() and artifacts.file_hash(file) == wanted

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from safetensors import SafetensorError, safe_open
-
-from lowres import adapter_files, bases, model, predict, registry, stacking
+from lowres import adapter_files, plain_peft, predict, stacking
 from lowres.errors import RunError
 from lowres.hardware import Hardware
-from lowres.recipe import Base
 from lowres.tasks import TaskOptions
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 CPU: Final = Hardware("cpu", "fp32")
-TASKS: Final = {"SEQ_CLS": "classification", "TOKEN_CLS": "tagging"}
-"""By peft's `task_type`, for adapters that no labels.json says more of."""
 PROBE_TOKENS: Final = 64
 """Longest probe where the adapter does not say how long its texts were."""
-_OUTPUT: Final = re.compile(r"(?:^|\.)classifier(?:\.out_proj)?\.weight$")
-"""The layer of a head that has one row a label, in every architecture that lowres knows."""
 
 
 @dataclass(frozen=True)
@@ -89,111 +80,8 @@ def load(folder: Path, allow_pickle: bool) -> Source:
 
 def _of_peft(folder: Path, allow_pickle: bool) -> Source:
     """An adapter of another script: `adapter_config.json` and the head are all that is known."""
-    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
-
-    config = stacking.read_config(folder)
-    tuners: dict[Any, Any] = dict(PEFT_TYPE_TO_TUNER_MAPPING)
-    kind = config.get("peft_type")
-    if not hasattr(tuners.get(kind), "merge_and_unload"):
-        raise RunError(
-            f"{folder}: cannot be merged: {kind} adds nothing to the weights of "
-            "the base; use it with peft"
-        )
-    kind, name = config.get("task_type"), config.get("base_model_name_or_path")
-    if kind not in TASKS or not isinstance(name, str):
-        raise RunError(
-            f"{folder / stacking.CONFIG}: task_type {kind}, base {name}: expected task_type "
-            f"{' or '.join(TASKS)} and the base it was trained on; there is no labels.json beside "
-            "it to say so either"
-        )
-    shapes = _shapes(folder)
-    outputs = [shape[0] for key, shape in shapes.items() if _OUTPUT.search(key)]
-    if len(outputs) != 1:
-        raise RunError(
-            f"{folder / stacking.WEIGHTS}: holds no trained head (a layer called classifier): a "
-            "merged model would answer at random; save the adapter with modules_to_save"
-        )
-    task: TaskOptions = registry.module("tasks", TASKS[kind]).Options(name=TASKS[kind])
-    located = bases.locate(name, config.get("revision"), allow_pickle)
-    options = Base(name=name, quantization="none", allow_pickle=allow_pickle)
-    labels = [f"LABEL_{index}" for index in range(outputs[0])]
-    base = model.load_base(located, options, task, labels, CPU)
-    _check_head(base, task, shapes, located, folder)
-    _resize(base, shapes, stacking.token_ids(config))
-    network = _on(base, folder, name)
-    note = (
-        f"{folder}: has no labels.json, so these are not known: the labels' names (LABEL_0 … in "
-        "config.json, rename them there), whether a text may have several, how long texts were, "
-        "and how the base was quantised in training"
+    found = plain_peft.load(folder, CPU, "none", allow_pickle, verb="merged")
+    note = f"{found.note}; rename the labels in config.json"
+    return Source(
+        found.network, found.tokenizer, found.task, PROBE_TOKENS, found.base, None, (note,)
     )
-    tokenizer = adapter_files.tokenizer_of(folder, located)
-    return Source(network, tokenizer, task, PROBE_TOKENS, name, None, (note,))
-
-
-def _resize(base: PreTrainedModel, shapes: dict[str, list[int]], ids: list[int]) -> None:
-    """Give the table as many rows as in training: peft saves a resized one, or single rows."""
-    path = f"{stacking.PREFIX}{model.embedding_path(base)}"
-    names = (f"{path}.weight", f"{path}.token_adapter.base_layer.weight")
-    saved = [shapes[name][0] for name in names if name in shapes]
-    table: Any = base.get_input_embeddings()
-    rows = max(saved or [table.num_embeddings, *(index + 1 for index in ids)])
-    if rows != table.num_embeddings:
-        base.resize_token_embeddings(rows, mean_resizing=False)
-
-
-def _on(base: PreTrainedModel, folder: Path, name: str) -> Any:
-    """What peft makes of it. Raises `RunError` where peft fails, or fills weights in at random."""
-    from peft import PeftModel
-
-    try:
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            network = PeftModel.from_pretrained(base, str(folder))
-    except (RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise RunError(f"{folder}: peft cannot put it on {name} ({reason})") from error
-    lost = [str(one.message) for one in said if "missing adapter keys" in str(one.message)]
-    if lost:
-        reason = " ".join(lost[0].split())[:200]
-        raise RunError(f"{folder}: is not whole, or not of {name}: peft says: {reason}")
-    return network.eval()
-
-
-def _shapes(folder: Path) -> dict[str, list[int]]:
-    """Shape of every tensor of an adapter, by its key."""
-    file = folder / stacking.WEIGHTS
-    try:
-        with safe_open(file, framework="pt") as weights:
-            keys = list(weights.keys())
-            return {key: list(weights.get_slice(key).get_shape()) for key in keys}
-    except (OSError, SafetensorError) as error:
-        raise RunError(
-            f"{file}: cannot be read ({error}); save the adapter again with safetensors"
-        ) from error
-
-
-def _check_head(
-    base: PreTrainedModel,
-    task: TaskOptions,
-    adapter: dict[str, list[int]],
-    located: bases.LocatedBase,
-    folder: Path,
-) -> None:
-    """Raise `RunError` for a head of which a part was never saved: it would be a random one."""
-    stored = {key.removeprefix(stacking.PREFIX) for key in adapter}
-    files = list(Path(located.path).glob("*.safetensors"))
-    for file in files:
-        with safe_open(file, framework="pt") as weights:
-            stored |= {key.removeprefix(f"{base.base_model_prefix}.") for key in weights.keys()}  # noqa: SIM118
-    heads = bases.head_modules(base.config.model_type, task.model_class)
-    lost = [
-        path
-        for path, _ in base.named_parameters()
-        if any(path.startswith(f"{head}.") for head in heads)
-        and not {path, path.removeprefix(f"{base.base_model_prefix}.")} & stored
-    ]
-    if files and lost:
-        raise RunError(
-            f"{folder}: {', '.join(lost)} of the head is neither in the adapter nor in "
-            f"{located.name}, so what it was in training is lost; save it with modules_to_save"
-        )

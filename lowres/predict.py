@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Final
 
-from lowres import adapter_files, bases, inference, model, registry, stacking
+import numpy as np
+from pydantic import ValidationError
+
+from lowres import (
+    adapter_files,
+    answers,
+    bases,
+    hub_adapters,
+    inference,
+    input_lines,
+    model,
+    plain_peft,
+    registry,
+    stacking,
+)
 from lowres import trimmed as trimming
+from lowres.answers import Answer
 from lowres.artifacts import MANIFEST
-from lowres.errors import DataError, RunError
+from lowres.errors import DataError, LowresError, RunError
 from lowres.hardware import Hardware, detect
 from lowres.recipe import Base
-from lowres.tasks import Prediction, TaskOptions
+from lowres.tasks import TaskOptions
 
-CHUNK = 256
+CHUNK: Final = 1024
 """Lines answered at a time: enough to sort by length, little enough to hold."""
-_FEATURES = "FEATURE_EXTRACTION"
+BATCH_TOKENS: Final = {"cpu": 1024, "cuda": 4096}
+"""By device: on a CPU what a batch makes should fit its cache, measured with benchmarks/predict.py
+(4096 there: a fifth fewer sentences a second)."""
+MOST_WORDS: Final = 10_000
+"""Of a line to be tagged: where windows end takes a second then, and grows with the square."""
+_WINDOW: Final = 512
+"""Sub-words of a window where the adapter does not say how long its texts were."""
+_FEATURES: Final = "FEATURE_EXTRACTION"
 """peft's word for an encoder without a head."""
 KEPT = Path("trim") / trimming.FILE
 META_KEYS = {"base", "labels", "max_tokens", "quantization", "task"}
@@ -36,65 +56,80 @@ class Adapter:
     labels: tuple[str, ...]
     max_tokens: int
     hardware: Hardware
-    batch_tokens: int = 4096
+    batch_tokens: int = BATCH_TOKENS["cuda"]
     notes: tuple[str, ...] = ()
     """What whoever reads the answers should know."""
 
-    def predict(self, lines: Iterable[str]) -> Iterator[Prediction]:
-        """One answer a line, in order; reads ahead `CHUNK` lines at most.
+    def predict(
+        self, lines: Iterable[str], every: bool = False, source: str = "texts"
+    ) -> Iterator[Answer]:
+        """One answer a line, in order, also for an empty one; reads ahead `CHUNK` lines at most.
 
-        A line is a text; for pairs two texts with a tab between; for tagging words with spaces
-        between.
+        Args:
+            lines: each is a text; for pairs two texts with a tab between; for tagging words with
+                spaces between.
+            every: give the probabilities of all labels; not for tagging.
+            source: what errors call the lines.
+
+        Raises:
+            DataError: for one text in place of several; later, for a line that is no text, too
+                long, or no pair.
+            RunError: the adapter gives numbers that are not finite.
         """
+        if isinstance(lines, str):
+            raise DataError("predict takes several texts: give [text] for one")
+        if every and self._tags():
+            raise LowresError(
+                "--all (every): for tasks with one label a text; this adapter answers words"
+            )
+        return self._answered(lines, every, source)
+
+    def _tags(self) -> bool:
+        return self.task.model_class == "TokenClassification"
+
+    def _answered(self, lines: Iterable[str], every: bool, source: str) -> Iterator[Answer]:
         from datasets import Dataset
 
-        rest = iter(lines)
-        while chunk := list(islice(rest, CHUNK)):
-            rows = [
-                {"id": str(i), **self.task.read_text(line.rstrip("\r\n"))}
-                for i, line in enumerate(chunk)
+        bio, done = answers.is_bio(self.labels), 0
+        for chunk in input_lines.chunks(lines, CHUNK, source):
+            fields = [
+                self._read(line, f"{source}:{number}")
+                for number, line in enumerate(chunk, start=done + 1)
             ]
-            yield from inference.predict(
-                self.network,
-                self.tokenizer,
-                self.task,
-                self.labels,
-                Dataset.from_list(rows),
-                self.hardware,
-                self.max_tokens,
-                self.batch_tokens,
+            columns = {name: [row[name] for row in fields] for name in fields[0]}
+            examples = Dataset.from_dict(columns)
+            windows = self.task.encode(examples, self.tokenizer, self.labels, self.max_tokens)
+            pad_id = int(self.tokenizer.pad_token_id or 0)
+            values = inference.logits(
+                self.network, windows, pad_id, self.hardware, self.batch_tokens
             )
+            if not all(np.isfinite(value).all() for value in values):
+                raise RunError("the adapter gives numbers that are not finite; train it again")
+            found = self.task.decode(examples, windows, values, self.labels)
+            shares = answers.every_share(windows, values, len(chunk)) if every else None
+            for at, predicted in enumerate(found):
+                if self._tags():
+                    yield answers.of_words(predicted, columns["tokens"][at], chunk[at], bio)
+                else:
+                    own = None if shares is None else shares[at]
+                    yield answers.of_label(predicted, own, self.labels)
+            done += len(chunk)
 
-
-def lines_of(file: Path | None) -> Iterator[str]:
-    """Lines of a file, or of standard input, without their ends; read as they are asked for.
-
-    Raises `DataError` at once for a file that is missing, empty or begins with no text, and for a
-    later line that is not UTF-8 when it is reached.
-    """
-    if file is None:
-        return _decoded(sys.stdin.buffer, "standard input")
-    try:
-        lines = _decoded(file.open("rb"), str(file))
-    except OSError as error:
-        raise DataError(f"--file {file}: cannot be read: {error.strerror}") from error
-    first = next(lines, None)
-    if first is None:
-        raise DataError(f"--file {file}: the file is empty; expected one text a line")
-    return chain([first], lines)
-
-
-def _decoded(stream: BinaryIO, name: str) -> Iterator[str]:
-    with stream:
-        # only \n ends a line: a text may hold any other separator that Unicode knows
-        for number, line in enumerate(stream, start=1):
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{name}:{number}: not UTF-8 (byte 0x{line[error.start]:02x}); convert it, "
-                    "for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
-                ) from None
+    def _read(self, line: str, where: str) -> dict[str, Any]:
+        if not line.strip() and "text_pair" in self.task.fields:
+            # nothing is answered as two empty texts, as one is in other tasks
+            line = "\t"
+        try:
+            fields = self.task.read_text(line)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from error
+        words = len(fields.get("tokens", ()))
+        if words > MOST_WORDS:
+            raise DataError(
+                f"{where}: {words:,} words; expected one sentence a line, at most {MOST_WORDS:,} "
+                "words: split it"
+            )
+        return fields
 
 
 def find(path: Path) -> Path:
@@ -136,13 +171,9 @@ def locate(name: str, folder: Path, allow_pickle: bool = False) -> bases.Located
     return bases.locate(known, config.get("revision"), allow_pickle)
 
 
-def _meta(file: Path) -> dict[str, Any]:
-    config = stacking.read_config(file.parent)
-    if not file.is_file() and config.get("task_type") == _FEATURES:
-        raise RunError(
-            f"{file.parent}: a language adapter, without a task: train one on it (a recipe with "
-            "adapt), or load it with peft for its vectors"
-        )
+def _meta(folder: Path) -> dict[str, Any]:
+    """An adapter's `labels.json`. Raises `RunError` for one that lowres has not written."""
+    file = folder / adapter_files.LABELS_FILE
     try:
         meta = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -150,53 +181,105 @@ def _meta(file: Path) -> dict[str, Any]:
     if not isinstance(meta, dict) or META_KEYS - meta.keys():
         raise RunError(
             f"{file}: expected a JSON object with {', '.join(sorted(META_KEYS))}, as `lowres run` "
-            "writes it; an adapter of another tool loads with peft"
+            "writes it; copy the adapter again"
+        )
+    labels, longest = meta["labels"], meta["max_tokens"]
+    named = isinstance(labels, list) and labels and all(isinstance(one, str) for one in labels)
+    if not named or not isinstance(longest, int) or not isinstance(meta["base"], str):
+        raise RunError(
+            f"{file}: expected labels as a list of names, max_tokens as a number, base as a name; "
+            "copy the adapter again"
         )
     return meta
 
 
 def task_of(meta: dict[str, Any]) -> TaskOptions:
-    """The task that `labels.json` names."""
-    task: TaskOptions = registry.module("tasks", meta["task"]["name"]).Options(**meta["task"])
+    """The task that `labels.json` names. Raises `RunError` for none that is known."""
+    try:
+        name = meta["task"]["name"]
+        task: TaskOptions = registry.module("tasks", name).Options(**meta["task"])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise RunError(
+            f"{adapter_files.LABELS_FILE}: task {meta['task']}: not known to this lowres (tasks: "
+            f"{', '.join(registry.names('tasks'))}); was it made by a newer one?"
+        ) from error
     return task
 
 
 def load(
-    path: Path,
+    name: str | Path,
     quantization: str | None = None,
     allow_pickle: bool = False,
     language: str | None = None,
     trimmed: bool = False,
+    revision: str | None = None,
 ) -> Adapter:
-    """Load an adapter folder or a run folder.
+    """Load an adapter from its folder, from a run's, or by its Hub id.
 
     Args:
-        path: the folder.
+        name: a folder, or `namespace/name` of the Hub where no folder is called so.
         language: take the adapter of this FLORES code where the run made one a language.
         trimmed: over the table that the run's `tokenizer.trim` has chosen; pieces that the study
             did not need read as unknown.
         quantization: `8bit`, `4bit`, `none`; by default what it was trained with.
-        allow_pickle: load a base whose weights are pickled (such files can run code).
+        allow_pickle: load a base whose weights are pickled (such files can run code). The adapter's
+            own never may be.
+        revision: branch, tag or commit on the Hub.
 
     Raises:
-        RunError: when the folder holds no adapter of lowres, or one of another base or tokenizer.
+        RunError: when there is no adapter, or one of another base or tokenizer.
+        HubError: when the Hub has none, may not give it, or is out of reach and the cache has none.
     """
-    common = find(path)
-    folder = common if language is None else adapter_files.of(common, language)
-    meta = _meta(folder / adapter_files.LABELS_FILE)
-    task = task_of(meta)
-    options = Base(
-        name=meta["base"],
-        quantization=quantization or meta["quantization"],
-        allow_pickle=allow_pickle,
-    )
+    if hub_adapters.is_id(name):
+        place = hub_adapters.fetch(str(name), revision, language)
+    elif revision is not None:
+        raise RunError(f"--revision {revision}: {name} is a folder; leave it out")
+    else:
+        place = hub_adapters.Found(Path(name))
+    common = find(place.folder)
+    folder = common if language is None else _of_language(common, language)
+    notes = [*([place.note] if place.note else []), *_own_adapters(common, language)]
     hardware = detect()
+    if not (folder / adapter_files.LABELS_FILE).is_file():
+        found = _of_peft(folder, hardware, quantization, allow_pickle)
+    else:
+        found = _of_lowres(folder, hardware, quantization, allow_pickle, trimmed)
+    tokens = BATCH_TOKENS[hardware.device]
+    return replace(found, batch_tokens=tokens, notes=(*notes, *found.notes))
+
+
+def _of_lowres(
+    folder: Path,
+    hardware: Hardware,
+    quantization: str | None,
+    allow_pickle: bool,
+    trimmed: bool,
+) -> Adapter:
+    meta = _meta(folder)
+    task = task_of(meta)
+    try:
+        options = Base(
+            name=meta["base"],
+            quantization=quantization or meta["quantization"],
+            allow_pickle=allow_pickle,
+        )
+    except ValidationError as error:
+        wanted = quantization or meta["quantization"]
+        raise RunError(f"{folder}: quantization {wanted}: expected 8bit, 4bit or none") from error
     located = locate(options.name, folder, allow_pickle)
     adapter_files.check(folder, meta, located)
+    hub_adapters.check_weights(str(folder), _names(folder))
     if trimmed:
         located = replace(located, kept=str(_kept_file(folder)))
     base = model.load_base(located, options, task, meta["labels"], hardware)
-    network = adapter_files.load_adapter(base, folder)
+    try:
+        network = adapter_files.load_adapter(base, folder)
+    except RuntimeError as error:  # torch's, for weights of other shapes
+        reason = " ".join(str(error).split())[:200]
+        raise RunError(
+            f"{folder}: its weights do not fit {located.name} with {len(meta['labels'])} labels "
+            f"({reason}); copy the adapter again"
+        ) from error
     return Adapter(
         network,
         adapter_files.tokenizer_of(folder, located),
@@ -204,8 +287,43 @@ def load(
         tuple(meta["labels"]),
         meta["max_tokens"],
         hardware,
-        notes=(*_own_adapters(common, language), *_other_copy(meta, located)),
+        notes=_other_copy(meta, located),
     )
+
+
+def _of_peft(
+    folder: Path, hardware: Hardware, quantization: str | None, allow_pickle: bool
+) -> Adapter:
+    """An adapter that another script made."""
+    config = stacking.read_config(folder)
+    if config.get("task_type") == _FEATURES:
+        raise RunError(
+            f"{folder}: a language adapter, without a task: train one on it (a recipe with "
+            "adapt), or load it with peft for its vectors"
+        )
+    found = plain_peft.load(folder, hardware, quantization or "none", allow_pickle, verb="used")
+    room = plain_peft.longest(found, _WINDOW)
+    return Adapter(
+        found.network,
+        found.tokenizer,
+        found.task,
+        found.labels,
+        room,
+        hardware,
+        notes=(f"{found.note}; read in windows of {room} sub-words",),
+    )
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+
+
+def _of_language(common: Path, language: str) -> Path:
+    """Of one language: inside a published adapter, beside a run's; else the common one."""
+    inside = common / "adapters" / language
+    if (inside / stacking.CONFIG).is_file():
+        return inside
+    return adapter_files.of(common, language)
 
 
 def _kept_file(folder: Path) -> Path:
@@ -221,7 +339,8 @@ def _kept_file(folder: Path) -> Path:
 
 
 def _own_adapters(common: Path, language: str | None) -> tuple[str, ...]:
-    own = sorted(entry.name for entry in adapter_files.of_language(common, "x").parent.glob("*_*"))
+    places = (common / "adapters", adapter_files.of_language(common, "x").parent)
+    own = sorted({entry.name for place in places for entry in place.glob("*_*")})
     if not own or language is not None:
         return ()
     return (f"{', '.join(own)} have adapters of their own, which --lang CODE takes",)

@@ -25,6 +25,9 @@ from lowres.hardware import Hardware
 from lowres.recipe_publish import Publish
 from lowres.results import Results
 
+ADAPTERS: Final = "adapters"
+ON_CPU: Final = Hardware("cpu", "fp32")
+"""Where the gate answers too: a GPU's float32 is not the same to 1e-5."""
 README: Final = "README.md"
 RECIPE: Final = "recipe.yaml"
 RESULTS: Final = "results.json"
@@ -32,7 +35,7 @@ PICKLES: Final = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack",
 _TOKEN: Final = re.compile(rb"hf_[A-Za-z0-9]{20,}")
 _KEPT_PARTS: Final = 3
 """Parts of a path outside the current folder that are told."""
-TEXT: Final = (".json", ".yaml", ".md", ".svg", ".txt")
+WEIGHTS: Final = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,10 @@ class Built:
     repo_id: str
     seed: int
     base: bases.LocatedBase
-    tolerance: float
     notes: tuple[str, ...]
 
 
-def build(
-    run: Path, repo_id: str, wanted: str, options: Publish, hardware: Hardware, out: Path
-) -> Built:
+def build(run: Path, repo_id: str, wanted: str, options: Publish, out: Path) -> Built:
     """Make the repository of one seed of a run in `out`, whole or not at all.
 
     Args:
@@ -57,7 +57,6 @@ def build(
         repo_id: `namespace/name`.
         wanted: `median` or `best-dev` of the seeds that can be trusted, by source dev, or a number.
         options: the recipe's section `publish`.
-        hardware: that the probes are answered on.
         out: the folder to make; replaced where it is there.
 
     Raises:
@@ -76,11 +75,18 @@ def build(
     with tempfile.TemporaryDirectory(dir=_parent(out), prefix=".building-") as work:
         folder = Path(work) / "repository"
         _copy(adapter, folder)
-        answered = probe.make(folder, located, task, meta["labels"], hardware)
-        over = {"id": base_id, "revision": located.revision, "obtained": located.obtained}
-        probe.write(folder / probe.FILE, answered, over)
-        _write_records(folder, run, results, options)
-        (folder / card.PLOT).write_text(transfer_plot.draw(results), encoding="utf-8")
+        rebuilt = located.obtained.startswith("rebuilt")
+        over = {
+            "id": base_id,
+            "revision": located.revision,
+            "obtained": located.obtained,
+            "tolerance": reloading.REBUILT_TOLERANCE if rebuilt else reloading.TOLERANCE,
+        }
+        for its in (folder, *sorted(folder.glob(f"{ADAPTERS}/*"))):
+            answered = probe.make(its, located, task, meta["labels"], ON_CPU)
+            probe.write(its / probe.FILE, answered, over)
+        shown = _shown(results)
+        _write_records(folder, run, shown, options)
         facts = card.Facts(
             repo_id=repo_id,
             seed=seed,
@@ -90,21 +96,23 @@ def build(
             intended_use=options.intended_use,
             data=data,
             datasets=_hub_sets(results),
-            extended=len(extension.read(folder).pieces)
-            if (folder / extension.META).is_file()
-            else 0,
+            extended=_new_pieces(folder),
             megabytes=sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6,
-            per_language=tuple(sorted(p.name for p in folder.glob("adapters/*"))),
+            per_language=tuple(sorted(p.name for p in folder.glob(f"{ADAPTERS}/*"))),
+            rebuilt_tolerance=reloading.REBUILT_TOLERANCE if rebuilt else None,
             command=f"lowres run recipe.yaml seeds={seed}",
             year=datetime.now(UTC).year,
         )
-        (folder / README).write_text(card.render(results, facts), encoding="utf-8")
+        (folder / README).write_text(card.render(shown, facts), encoding="utf-8")
         check(folder, results)
         shutil.rmtree(out, ignore_errors=True)
         folder.rename(out)
-    rebuilt = located.obtained.startswith("rebuilt")
-    tolerance = reloading.REBUILT_TOLERANCE if rebuilt else reloading.TOLERANCE
-    return Built(out, repo_id, seed, located, tolerance, tuple(_unknown(data)))
+    return Built(out, repo_id, seed, located, tuple(_unknown(data)))
+
+
+def _new_pieces(folder: Path) -> int:
+    own = (folder / extension.META).is_file()
+    return len(extension.read(folder).pieces) if own else 0
 
 
 def read_results(run: Path) -> Results:
@@ -219,26 +227,32 @@ def _copy(adapter: Path, folder: Path) -> None:
     shutil.copytree(adapter, folder)
     beside = adapter_files.of_language(adapter, "x").parent
     if beside.is_dir():
-        shutil.copytree(beside, folder / "adapters")
+        shutil.copytree(beside, folder / ADAPTERS)
 
 
-def _write_records(folder: Path, run: Path, results: Results, options: Publish) -> None:
-    """`recipe.yaml` and `results.json` without paths of this machine and sentences of the data."""
+def _write_records(folder: Path, run: Path, shown: Results, options: Publish) -> None:
+    """`recipe.yaml`, `results.json` and the picture of it."""
     recipe = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
     recipe["publish"] = options.model_dump(mode="json")
     text = yaml.safe_dump(_public(recipe), sort_keys=False, allow_unicode=True, width=100)
     (folder / RECIPE).write_text(text, encoding="utf-8")
-    plain = results.model_dump(mode="json", by_alias=True)
-    plain["mistakes"] = []
-    shown = json.dumps(_public(plain), ensure_ascii=False, indent=1)
-    (folder / RESULTS).write_text(shown + "\n", encoding="utf-8")
+    plain = shown.model_dump(mode="json", by_alias=True)
+    written = json.dumps(plain, ensure_ascii=False, indent=1)
+    (folder / RESULTS).write_text(written + "\n", encoding="utf-8")
+    (folder / card.PLOT).write_text(transfer_plot.draw(shown), encoding="utf-8")
 
 
 def public(text: str) -> str:
-    """A path that leads out of the current folder, to its last parts; other text as it is."""
+    """A path that leads out of the current folder, to its last parts; in other text no path of
+    this machine."""
     path = PurePath(text)
     outside = path.is_absolute() or text.startswith("~") or ".." in path.parts
-    return "/".join(path.parts[-_KEPT_PARTS:]) if outside and " " not in text else text
+    if outside and ": " not in text and "\n" not in text:
+        named = [part for part in path.parts if part not in (path.anchor, "..", "~")]
+        return "/".join(named[-_KEPT_PARTS:])
+    for private in _private_paths():
+        text = text.replace(private.decode(), "")
+    return text
 
 
 def _public(value: Any) -> Any:
@@ -249,22 +263,41 @@ def _public(value: Any) -> Any:
     return public(value) if isinstance(value, str) else value
 
 
+def _shown(results: Results) -> Results:
+    """The results without paths of this machine and sentences of the data."""
+    plain = results.model_dump(mode="json", by_alias=True) | {"mistakes": []}
+    return Results(**_public(plain))
+
+
 def check(folder: Path, results: Results) -> None:
     """Raise `RunError` for a file that must not be published; names the file and the reason."""
-    private = _private_paths()
+    from huggingface_hub import get_token
+
+    private, own = _private_paths(), (get_token() or "").encode()
     sentences = [m.text.encode() for m in results.mistakes if len(m.text.split()) >= 5]
     for file in sorted(f for f in folder.rglob("*") if f.is_file()):
         name = file.relative_to(folder).as_posix()
-        if file.suffix in PICKLES:
+        if file.suffix in PICKLES or (file.suffix == WEIGHTS and not _is_safetensors(file)):
             raise RunError(f"{name}: a pickle can run code when loaded; only safetensors go out")
-        content = file.read_bytes() if file.suffix in TEXT else b""
-        if _TOKEN.search(content):
+        content = file.read_bytes() if file.suffix != WEIGHTS else b""
+        if _TOKEN.search(content) or (own and own in content):
             raise RunError(f"{name}: holds what looks like a Hub token; remove it")
         leak = next((path for path in private if path in content), None)
         if leak is not None:
             raise RunError(f"{name}: names a path of this machine ({leak.decode()}); remove it")
         if any(sentence in content for sentence in sentences):
             raise RunError(f"{name}: holds a sentence of the data, which is not ours to publish")
+
+
+def _is_safetensors(file: Path) -> bool:
+    """By its header, whatever it is called."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "np"):
+            return True
+    except (SafetensorError, OSError):
+        return False
 
 
 def _private_paths() -> list[bytes]:

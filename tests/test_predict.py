@@ -1,42 +1,29 @@
 from __future__ import annotations
 
-import io
 import json
-from types import SimpleNamespace
 
 import pytest
-import tiny_study
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_adapter import adapter_of
 
-from lowres import adapter_files, bases, model, predict
-from lowres.errors import BaseModelError, DataError, RunError
-from lowres.hardware import Hardware
-from lowres.predict import find, lines_of
-
-
-def adapter_of(folder, base, task, quantization="none"):
-    """A fresh adapter with a trained-looking head, saved as a run saves it."""
-    import torch
-
-    recipe = tiny_study.recipe(base, task)
-    labels = tiny_study.data(task).labels
-    located = bases.locate(str(base))
-    torch.manual_seed(1)
-    loaded = model.load_base(located, recipe.base, recipe.task, labels, Hardware("cpu", "fp32"))
-    network = model.attach_lora(loaded, recipe.lora, recipe.task, located.name)
-    adapter_files.save_adapter(network, folder, located, recipe.task, labels, 24, quantization)
-    return folder
+import lowres
+from lowres import bases, predict
+from lowres.errors import BaseModelError, DataError, LowresError, RunError
+from lowres.predict import find
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging", "pairs"])
-def test_one_answer_a_line_in_order(tiny_base, tmp_path, task):
+def test_one_answer_a_line_in_order(tiny_base, tmp_path, task, monkeypatch):
     adapter = predict.load(adapter_of(tmp_path / "adapter", tiny_base, task))
     tab = "\tpair" if task == "pairs" else ""
-    # three chunks of different lengths, an empty line among them, a text of several windows
+    monkeypatch.setattr(predict, "CHUNK", 64)
+    # three chunks of different lengths, texts of several windows, and nothing at all
     texts = [f"{'market ' * (1 + i % 40)}{tab}" for i in range(predict.CHUNK * 2 + 3)]
-    texts[5] = tab
+    texts[5:9] = [tab, "", "  \u3000", "\n"]
     answers = list(adapter.predict(texts))
     assert len(answers) == len(texts)
-    for index in (0, 5, 39, predict.CHUNK, len(texts) - 1):
+    for index in (0, 5, 6, 7, 8, 39, predict.CHUNK, len(texts) - 1):
         (alone,) = adapter.predict([texts[index]])
         assert alone.answer == answers[index].answer
         assert alone.probability == pytest.approx(answers[index].probability, abs=1e-5)
@@ -61,8 +48,9 @@ def test_lines_are_read_ahead_by_one_chunk_at_most(tiny_base, tmp_path):
 
 def test_a_pair_needs_a_tab(tiny_base, tmp_path):
     adapter = predict.load(adapter_of(tmp_path / "adapter", tiny_base, "pairs"))
-    with pytest.raises(DataError, match="one tab"):
-        list(adapter.predict(["no tab"]))
+    lines = ["a\tb"] * predict.CHUNK + ["no tab"]
+    with pytest.raises(DataError, match=rf"^lines.txt:{len(lines)}: .*one tab"):
+        list(adapter.predict(lines, source="lines.txt"))
 
 
 def test_as_it_was_trained_or_as_asked(tiny_base, tmp_path):
@@ -131,8 +119,24 @@ def test_the_best_seed_that_can_be_trusted(tmp_path):
     assert find(tmp_path) == tmp_path
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
-def test_an_adapter_of_another_tool(tmp_path, content):
+WHOLE = {"base": "x", "labels": ["a"], "max_tokens": 9, "quantization": "8bit"}
+BROKEN = [
+    {**WHOLE, "task": {"name": "classification"}, **change}
+    for change in (
+        {"labels": []},
+        {"labels": {"a": 1}},
+        {"labels": [1]},
+        {"max_tokens": "9"},
+        {"base": None},
+        {"task": {"name": "../tagging"}},
+        {"task": {"name": "tagging", "newer": 1}},
+        {"task": None},
+    )
+]
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", *map(json.dumps, BROKEN)])
+def test_label_names_that_cannot_be_read(tmp_path, content):
     (tmp_path / "adapter_config.json").write_text("{}")
     if content is not None:
         (tmp_path / "labels.json").write_text(content)
@@ -140,24 +144,97 @@ def test_an_adapter_of_another_tool(tmp_path, content):
         predict.load(tmp_path)
 
 
-BYTES = "\ufeffkwanza\r\n\n a\u2028b \u0085\nmwisho".encode()
-LINES = ["kwanza", "", " a\u2028b \u0085", "mwisho"]
+def test_a_quantization_that_is_none(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    task = {"name": "classification"}
+    (tmp_path / "labels.json").write_text(json.dumps({**WHOLE, "task": task, "quantization": "2"}))
+    with pytest.raises(RunError, match="quantization 2: expected 8bit, 4bit or none"):
+        predict.load(tmp_path)
 
 
-def test_only_a_newline_ends_a_line(tmp_path, monkeypatch):
-    file = tmp_path / "lines.txt"
-    file.write_bytes(BYTES)
-    assert list(lines_of(file)) == LINES
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(BYTES)))
-    assert list(lines_of(None)) == LINES
+def test_from_python_in_one_line(tiny_base, tmp_path):
+    folder = adapter_of(tmp_path / "adapter", tiny_base, "classification")
+    assert lowres.load is predict.load
+    adapter = lowres.load(str(folder))
+    (answer,) = adapter.predict(["The market"])
+    assert answer.answer in adapter.labels
+    assert answer.probabilities is None
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        _ = lowres.lode
 
 
-def test_a_line_in_another_encoding_is_named(tmp_path):
-    file = tmp_path / "lines.txt"
-    file.write_bytes("good\ncafé\n".encode("latin-1"))
-    lines = lines_of(file)
-    assert next(lines) == "good"
-    with pytest.raises(DataError, match=r"lines\.txt:2: not UTF-8 \(byte 0xe9\)"):
-        next(lines)
-    with pytest.raises(DataError, match="No such file"):
-        lines_of(tmp_path / "none.txt")
+def test_probabilities_of_all_labels_are_those_of_the_answer(tiny_base, tmp_path):
+    """Also of a text of several windows."""
+    adapter = predict.load(adapter_of(tmp_path / "adapter", tiny_base, "classification"))
+    for answer in adapter.predict(["The market", "", "market " * 60], every=True):
+        assert list(answer.probabilities) == list(adapter.labels)
+        assert sum(answer.probabilities.values()) == pytest.approx(1)
+        assert max(answer.probabilities, key=answer.probabilities.get) == answer.answer
+        assert max(answer.probabilities.values()) == pytest.approx(answer.probability)
+
+
+def test_what_makes_no_sense_is_refused_before_anything_is_read(tiny_base, tmp_path):
+    tags = predict.load(adapter_of(tmp_path / "tagging", tiny_base, "tagging"))
+    with pytest.raises(DataError, match=r"give \[text\] for one"):
+        tags.predict("The market")
+    with pytest.raises(LowresError, match="--all"):
+        tags.predict(["The market"], every=True)
+    with pytest.raises(RunError, match=r"--revision main: .*is a folder"):
+        predict.load(tmp_path / "tagging", revision="main")
+
+
+def test_entities_lie_in_the_line_where_they_say(tiny_base, tmp_path):
+    adapter = predict.load(adapter_of(tmp_path / "adapter", tiny_base, "tagging"))
+    lines = ["", " ", "  The  market\u3000opened soko liko wapi\t.", "soko " * 50]
+    answers = list(adapter.predict(lines))
+    assert [answer.words for answer in answers] == [line.split() for line in lines]
+    assert any(answer.entities for answer in answers)
+    for line, answer in zip(lines, answers, strict=True):
+        for entity in answer.entities:
+            assert line[entity.start : entity.end] == entity.text
+            assert entity.text.split()[0] in answer.words
+            assert entity.label == "LOC"
+            assert entity.probability in answer.probability
+
+
+def test_a_text_that_is_long_but_allowed(tiny_base, tmp_path):
+    adapter = predict.load(adapter_of(tmp_path / "adapter", tiny_base, "classification"))
+    (answer,) = adapter.predict(["market " * 20_000])
+    assert answer.answer in adapter.labels
+    tags = predict.load(adapter_of(tmp_path / "tagging", tiny_base, "tagging"))
+    with pytest.raises(DataError, match="texts:2: 10,001 words; expected one sentence a line"):
+        list(tags.predict(["soko", "a " * (predict.MOST_WORDS + 1)]))
+
+
+def test_weights_of_other_shapes_or_not_finite(tiny_base, tmp_path):
+    folder = adapter_of(tmp_path / "adapter", tiny_base, "classification")
+    file = folder / "adapter_model.safetensors"
+    weights = load_file(file)
+    head = next(key for key in weights if key.endswith("classifier.bias"))
+    save_file({**weights, head: weights[head] * torch.nan}, file, metadata={"format": "pt"})
+    adapter = predict.load(folder)
+    with pytest.raises(RunError, match="not finite"):
+        list(adapter.predict(["a"]))
+    meta = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+    meta["labels"].append("one more")
+    (folder / "labels.json").write_text(json.dumps(meta), encoding="utf-8")
+    with pytest.raises(RunError, match=r"do not fit .* with 4 labels"):
+        predict.load(folder)
+
+
+def test_pickled_weights_are_not_opened(tiny_base, tmp_path):
+    folder = adapter_of(tmp_path / "adapter", tiny_base, "classification")
+    (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
+    with pytest.raises(RunError, match=r"pickled \(adapter_model\.bin\).*refused"):
+        predict.load(folder)
+
+
+def test_the_adapter_of_one_language_inside_a_published_one(tiny_base, tmp_path):
+    """A repository has them below it, a run beside it."""
+    folder = adapter_of(tmp_path / "adapter", tiny_base, "classification")
+    own = adapter_of(folder / "adapters" / "swh_Latn", tiny_base, "pairs")
+    assert predict.load(folder, language="swh_Latn").task.name == "pairs"
+    assert predict.load(folder, language="yor_Latn").task.name == "classification"
+    (note,) = predict.load(folder).notes
+    assert "swh_Latn have adapters of their own" in note
+    assert own.is_dir()

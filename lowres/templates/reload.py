@@ -1,6 +1,6 @@
-"""Load an adapter with transformers and peft alone and answer its `probe.json`.
+"""Load adapters with transformers and peft alone and answer the `probe.json` of each.
 
-    python reload.py ADAPTER_FOLDER BASE OUT.json
+    python reload.py BASE OUT.json ADAPTER_FOLDER…
 
 BASE: Hub id or folder. Written into no repository; `lowres publish` runs it in a process of its
 own, in which lowres cannot be imported.
@@ -24,8 +24,8 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 
 
-def main(folder: Path, base: str, out: Path) -> None:
-    """Write the ids and logits of every probe to `out`."""
+def answers(folder: Path, base: str) -> list[dict[str, Any]]:
+    """The ids and logits of every probe of an adapter."""
     import torch
     from peft import PeftModel
     from transformers import (
@@ -48,7 +48,7 @@ def main(folder: Path, base: str, out: Path) -> None:
         rows = model.get_input_embeddings().weight.shape[0]
         model.resize_token_embeddings(max(rows, len(tokenizer)), mean_resizing=False)
     model = PeftModel.from_pretrained(model, str(folder)).eval()
-    answers = []
+    found = []
     for probe in probes:
         if "tokens" in probe:
             encoded = tokenizer(probe["tokens"], is_split_into_words=True, return_tensors="pt")
@@ -56,10 +56,11 @@ def main(folder: Path, base: str, out: Path) -> None:
             encoded = tokenizer(probe["text"], probe.get("text_pair"), return_tensors="pt")
         with torch.inference_mode():
             logits = model(**encoded).logits[0].float()
-        answers.append({"input_ids": encoded["input_ids"][0].tolist(), "logits": logits.tolist()})
-    found = {"answers": answers, "lowres": "lowres" in sys.modules}
-    out.write_text(json.dumps(found), encoding="utf-8")
+        found.append({"input_ids": encoded["input_ids"][0].tolist(), "logits": logits.tolist()})
+    return found
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
+    given = [answers(Path(name), sys.argv[1]) for name in sys.argv[3:]]
+    whole = {"answers": given, "lowres": "lowres" in sys.modules}
+    Path(sys.argv[2]).write_text(json.dumps(whole), encoding="utf-8")

@@ -1,0 +1,91 @@
+"""Lines of a user's text: one text a line, read as they are asked for, never more than fits."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from lowres.errors import DataError
+
+LONGEST: Final = 1_000_000
+"""Characters of one text (bytes where it is read): a thick book. What is longer is no line."""
+CHUNK_CHARACTERS: Final = 2_000_000
+"""Characters held at a time, however many lines they are."""
+
+
+def lines_of(file: Path | None) -> Iterator[str]:
+    """Lines of a file, or of standard input, without their ends; read as they are asked for.
+
+    Raises `DataError` at once for a file that is missing, empty or begins with no text, and for a
+    later line that is no text or too long when it is reached; both name file:line.
+    """
+    if file is None:
+        return _decoded(sys.stdin.buffer, "standard input")
+    try:
+        lines = _decoded(file.open("rb"), str(file))
+    except OSError as error:
+        raise DataError(f"--file {file}: cannot be read: {error.strerror}") from error
+    first = next(lines, None)
+    if first is None:
+        raise DataError(f"--file {file}: the file is empty; expected one text a line")
+    return chain([first], lines)
+
+
+def _decoded(stream: BinaryIO, name: str) -> Iterator[str]:
+    with stream:
+        number = 0
+        # only \n ends a line: a text may hold any other separator that Unicode knows
+        while line := stream.readline(LONGEST + 2):
+            number += 1
+            if len(line.rstrip(b"\r\n")) > LONGEST:
+                raise DataError(f"{name}:{number}: {_TOO_LONG}")
+            if b"\0" in line:
+                raise DataError(
+                    f"{name}:{number}: holds a NUL byte: no text, or UTF-16; convert it: "
+                    "iconv -f UTF-16 -t UTF-8 FILE > NEW"
+                )
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{name}:{number}: not UTF-8 (byte 0x{line[error.start]:02x}); convert it, "
+                    "for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
+                ) from None
+
+
+_TOO_LONG: Final = f"a line of more than {LONGEST:,} bytes; expected one text a line: split it"
+
+
+def chunks(lines: Iterable[str], size: int, source: str) -> Iterator[list[str]]:
+    """Lines in order, at most `size` and little more than `CHUNK_CHARACTERS` at a time.
+
+    Raises `DataError` that names `source` and the number of a line that is no text or too long.
+    """
+    chunk: list[str] = []
+    characters = 0
+    for number, line in enumerate(lines, start=1):
+        chunk.append(_checked(line, f"{source}:{number}"))
+        characters += len(line)
+        if len(chunk) == size or characters > CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _checked(line: str, where: str) -> str:
+    if not isinstance(line, str):
+        raise DataError(f"{where}: expected a text, found {type(line).__name__}")
+    if len(line) > LONGEST:
+        raise DataError(f"{where}: {len(line):,} characters; at most {LONGEST:,}: split it")
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{where}: no text: half a surrogate at character {error.start} (bytes that were not "
+            "UTF-8?)"
+        ) from None
+    return line.rstrip("\r\n")
