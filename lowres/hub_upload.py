@@ -108,7 +108,10 @@ class Uploader:
             )
         found = self.head(revision)
         if found is None:
-            raise HubError(f"publish: {self.page}: no revision {revision} to commit to")
+            raise HubError(
+                f"publish: {self.page}: no revision {revision} that this token sees; take another "
+                "name, or another --revision"
+            )
         return found
 
     def head(self, revision: str) -> str | None:
@@ -281,7 +284,7 @@ class Uploader:
             cut = _CUT.search(str(error))
             if cut is not None:
                 # to the client an error like any other, but it may be what the Hub holds
-                raise _CutError(cut[1]) from error
+                raise _CutError(cut[1].rpartition("/")[2]) from error
             raise
 
     def _asked(
@@ -303,26 +306,27 @@ class Uploader:
 
     def _again(self, what: str, caught: Exception, number: int) -> None:
         """Wait before the next try, or raise `HubError` where there is none."""
-        from huggingface_hub.errors import HfHubHTTPError
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-        # the client puts errors of uploads into one of its own
-        error = caught.__cause__ if isinstance(caught, RuntimeError) else caught
+        # the client puts errors of uploads and downloads into others of its own
+        wrapped = isinstance(caught, RuntimeError | LocalEntryNotFoundError)
+        error = (caught.__cause__ if wrapped else None) or caught
         if isinstance(error, HfHubHTTPError):
             status = error.response.status_code if error.response is not None else 0
             if status not in AGAIN or number == len(WAITS_S):
                 raise HubError(self._said(what, status)) from caught
             self._wait(what, f"HTTP {status}", _told(error) or WAITS_S[number])
             return
-        if error is None:
+        if isinstance(error, RuntimeError):
             raise caught
         if isinstance(error, OSError) and error.errno in artifacts.FULL:
             raise artifacts.disk_error(error, Path(tempfile.gettempdir())) from caught
         if number == len(WAITS_S):
             raise HubError(
-                f"publish: {self.page}: {what}: no answer ({type(error).__name__}); give the same "
-                "command again later, it goes on"
+                f"publish: {self.page}: {what}: {_words(error)}; give the same command again "
+                "later, it goes on"
             ) from caught
-        self._wait(what, type(error).__name__, WAITS_S[number])
+        self._wait(what, _words(error), WAITS_S[number])
 
     def _wait(self, what: str, why: str, seconds: float) -> None:
         self._progress.say(f"publish: {what}: {why}; once more in {seconds:g} s")
@@ -359,6 +363,14 @@ def bounded() -> Iterator[None]:
         yield
     finally:
         set_client_factory(before)
+
+
+def _words(error: BaseException) -> str:
+    """What happened to a connection; which error of the client's it is hangs on the moment."""
+    name = type(error).__name__
+    if "Timeout" in name:
+        return "no answer in time"
+    return "no connection" if name.startswith("Connect") else "the connection broke"
 
 
 def _told(error: Any) -> float | None:

@@ -28,7 +28,7 @@ MOMENTS: dict[str, tuple[str, str, str, bool, int]] = {
     "before the repository is made": ("uploader", "create", "before", False, 1),
     "when the repository is made": ("uploader", "create", "after", False, 1),
     "before weights are sent": ("uploader", "commit", "before", False, 1),
-    "between weights and commit": ("hf_api", "_send_commit", "before", False, 1),
+    "between weights and commit": ("client", "_send_commit", "before", False, 1),
     "when it is committed": ("uploader", "commit", "after", False, 1),
     "before the download": ("uploader", "download", "before", False, 1),
     "in the download": ("uploader", "_fetched", "after", False, 1),
@@ -45,9 +45,14 @@ def kill(*_: Any, **__: Any) -> None:
 
 
 def killed_at(moment: str) -> None:
-    from huggingface_hub import hf_api
+    from huggingface_hub import _commit_api
 
-    owners = {"uploader": hub_upload.Uploader, "hf_api": hf_api, "gate": gate, "publish": publish}
+    owners = {
+        "uploader": hub_upload.Uploader,
+        "client": _commit_api,
+        "gate": gate,
+        "publish": publish,
+    }
     name, attribute, when, _, _ = MOMENTS[moment]
     owner = owners[name]
     real = getattr(owner, attribute)

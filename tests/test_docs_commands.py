@@ -14,9 +14,14 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
+from hub_cases import TOKEN, contents, hub_of_two_users
+from hub_client import point_client_at
 from typer.testing import CliRunner, Result
 
+from lowres import snapshots
 from lowres.cli import app
+from lowres.recipe_publish import Publish
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +84,7 @@ def own_data(folder: Path) -> None:
 class Reader:
     """Does in one folder what the pages say, in their order."""
 
-    def __init__(self, folder: Path, base: Path) -> None:
+    def __init__(self, folder: Path, base: Path | str) -> None:
         self.folder = folder
         self.base = base
         self.done: list[str] = []
@@ -166,6 +171,7 @@ def test_every_page_with_commands_is_read_here() -> None:
         if any(line.startswith("lowres") for b in blocks(page, "bash") for line in b.splitlines())
     }
     read = {"README.md", "index.md", "tutorial.md", "use-an-adapter.md", "offline.md", PAGE.name}
+    read.add("publish.md")
     assert commanding == read
 
 
@@ -188,6 +194,28 @@ def test_an_adapter_is_used_as_the_page_says(reader: Reader) -> None:
     assert len(python) == 2
     for block in python:
         reader.python(block)
+
+
+# the Hub's client uploads with what httpx2 says is deprecated
+@pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
+def test_an_adapter_is_published_as_the_page_says(
+    work: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, base = ROOT / "docs" / "how-to" / "publish.md", "ada/tiny-base"
+    with hub_of_two_users() as hub:
+        point_client_at(hub, monkeypatch, work / "cache")
+        snapshots._answers.cache_clear()
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        hub.add(base, contents(tiny_base), kind="models")
+        reader = Reader(work, base)
+        reader.shell("lowres run quickstart")
+        for line in lines(page):
+            reader.shell(line)
+        assert "probe.json" in hub.files("ada/topics")
+        (section,) = blocks(page, "yaml")
+        Publish(**yaml.safe_load(section)["publish"])
+    snapshots._answers.cache_clear()
+    assert len(reader.done) == 4
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")

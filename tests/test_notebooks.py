@@ -157,15 +157,16 @@ def test_own_text_without_a_translation_is_adapted_to_by_guessing(
     material.check_files(recipe.text, recipe.languages.targets)
 
 
+@pytest.mark.parametrize("file", ["yor_Latn.txt", "eng_Latn.train.csv"])
 def test_files_of_the_user_are_left_as_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("yor_Latn.txt").write_text("mine\n", encoding="utf-8")
+    Path(file).write_text("mine\n", encoding="utf-8")
     seen: dict[str, Any] = {}
     for cell in ("parameters", "demo"):
         exec(compile(source("your_language", cell), cell, "exec"), seen)
-    assert [path.name for path in Path().iterdir()] == ["yor_Latn.txt"]
+    assert [path.name for path in Path().iterdir()] == [file]
 
 
 @pytest.mark.parametrize(

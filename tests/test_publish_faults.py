@@ -94,7 +94,7 @@ FAULTS = [
         ("cut-upload", "PUT", WEIGHTS),
         survives=False,
         times=ALWAYS,
-        says="no answer",
+        says="commit: the connection broke; give the same command again later",
     ),
     Fault("connection cut in the download", ("cut-download", "GET", DOWNLOAD), times=2, waits=()),
     Fault(
@@ -108,7 +108,7 @@ FAULTS = [
         ("timeout", "GET", "whoami"),
         survives=False,
         times=ALWAYS,
-        says="no answer (ReadTimeout)",
+        says="whoami: no answer in time",
     ),
     Fault(
         "weights stored with another hash",
@@ -154,7 +154,7 @@ FAULTS = [
         "the name is taken",
         ("409", "POST", "repos/create"),
         survives=False,
-        says="no revision main",
+        says="no revision main that this token sees",
     ),
     Fault(
         "somebody else commits meanwhile",
@@ -168,9 +168,14 @@ FAULTS = [
         "the Hub is gone between commit and gate",
         ("gone", "GET", TREE),
         survives=False,
-        says="no answer",
+        says="download: no connection",
     ),
-    Fault("the Hub is gone before the commit", ("gone", "POST", COMMIT), survives=False),
+    Fault(
+        "the Hub is gone before the commit",
+        ("gone", "POST", COMMIT),
+        survives=False,
+        says="commit: no connection",
+    ),
     Fault("other answers at the gate", survives=False, gate=FAILED, says="a logit differs by 0.4"),
     Fault(
         "other answers at the gate, and the Hub gone then",

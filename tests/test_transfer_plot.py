@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import pytest
+from results_factory import STUDY, make_results
+
+from lowres import transfer_plot
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def parts(results, tag, css):
+    root = ElementTree.fromstring(transfer_plot.draw(results))
+    return [e for e in root.iter(f"{SVG}{tag}") if e.get("class") == css]
+
+
+def test_every_language_has_a_bar_with_its_interval():
+    results = make_results()
+    bars = [*parts(results, "rect", "source"), *parts(results, "rect", "target")]
+    assert len(bars) == len(parts(results, "line", "whisker")) == len(STUDY)
+    assert len(parts(results, "line", "base")) == len(STUDY)
+    names = [text.text for text in parts(results, "text", "name")]
+    assert set(names) == {row[0] for row in STUDY.values()}
+    width = {n: float(b.get("width")) for n, b in zip(names, bars, strict=True)}
+    assert width["English"] > width["N’Ko"]
+    # nothing runs out of the picture
+    whiskers = parts(results, "line", "whisker")
+    assert max(float(line.get("x2")) for line in whiskers) <= transfer_plot.WIDTH
+
+
+def test_a_language_without_a_score_is_there():
+    results = make_results()
+    left = [s for s in results.scores if (s.system, s.language) != ("adapter", "yor_Latn")]
+    results = results.model_copy(update={"scores": left})
+    assert len(parts(results, "text", "name")) == len(STUDY)
+    assert len(parts(results, "line", "whisker")) == len(STUDY) - 1
+
+
+def test_hostile_names_are_text():
+    results = make_results()
+    named = [
+        record.model_copy(update={"name": "<script>alert(1)</script>"})
+        for record in results.languages
+    ]
+    drawn = transfer_plot.draw(results.model_copy(update={"languages": named}))
+    assert "<script" not in drawn
+    ElementTree.fromstring(drawn)
+
+
+@pytest.mark.parametrize(("share", "x"), [(-1, 210), (0, 210), (1, 660), (7, 660)])
+def test_shares_stay_inside(share, x):
+    assert transfer_plot._x(share) == x
