@@ -124,7 +124,7 @@ def speed(given: argparse.Namespace) -> None:
         same = network
         if given.quantization != "none":
             same = predict.load(folder).network
-        pipe = pipeline("text-classification", model=network, tokenizer=tokenizer, device="cpu")
+        pipe = pipeline("text-classification", model=same, tokenizer=tokenizer, device="cpu")
         loop = bare_loop(same, tokenizer, adapter.hardware, given.max_tokens, given.batch)
         systems: dict[str, Callable[[list[str]], Any]] = {
             "lowres": lambda lines: list(adapter.predict(lines)),
@@ -159,7 +159,9 @@ def check(answered: dict[str, Any]) -> None:
     """All three answer the same, but for what rounding does."""
     ours = [LABELS.index(answer.answer) for answer in answered["lowres"]]
     theirs = [label for label, _ in answered["bare loop"]]
-    piped = [int(answer["label"].removeprefix("LABEL_")) for answer in answered["pipeline"]]
+    named = {f"LABEL_{index}": index for index in range(len(LABELS))}
+    named |= {label: index for index, label in enumerate(LABELS)}
+    piped = [named[answer["label"]] for answer in answered["pipeline"]]
     for name, others in (("bare loop", theirs), ("pipeline", piped)):
         agree = sum(a == b for a, b in zip(ours, others, strict=True))
         print(f"the same label as the {name}: {agree} of {len(ours)}")

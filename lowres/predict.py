@@ -15,8 +15,8 @@ from lowres import (
     adapter_files,
     answers,
     bases,
+    few_shapes,
     hub_adapters,
-    inference,
     input_lines,
     model,
     plain_peft,
@@ -100,7 +100,7 @@ class Adapter:
             examples = Dataset.from_dict(columns)
             windows = self.task.encode(examples, self.tokenizer, self.labels, self.max_tokens)
             pad_id = int(self.tokenizer.pad_token_id or 0)
-            values = inference.logits(
+            values = few_shapes.logits(
                 self.network, windows, pad_id, self.hardware, self.batch_tokens
             )
             if not all(np.isfinite(value).all() for value in values):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import torch
@@ -185,6 +186,11 @@ def test_what_makes_no_sense_is_refused_before_anything_is_read(tiny_base, tmp_p
 
 def test_entities_lie_in_the_line_where_they_say(tiny_base, tmp_path):
     adapter = predict.load(adapter_of(tmp_path / "adapter", tiny_base, "tagging"))
+    # whether random weights find an entity differs from one machine to another
+    with torch.no_grad():
+        for name, weight in adapter.network.named_parameters():
+            if re.search(r"\bclassifier\b.*bias$", name):
+                weight[adapter.labels.index("O")] -= 100
     lines = ["", " ", "  The  market\u3000opened soko liko wapi\t.", "soko " * 50]
     answers = list(adapter.predict(lines))
     assert [answer.words for answer in answers] == [line.split() for line in lines]
