@@ -149,7 +149,7 @@ class Peer:
         from peft import LoraConfig, get_peft_model
         from transformers import AutoModelForMaskedLM
 
-        from lowres import bases, model
+        from lowres import bases, quiet
         from lowres.hardware import Hardware
         from lowres.objectives._masking import Masking
 
@@ -164,7 +164,7 @@ class Peer:
             exclude_modules="lm_head.*",
             trainable_token_indices=list(range(asked.pieces, asked.pieces + NEW)),
         )  # fmt: skip
-        with model.quiet_peft():
+        with quiet.peft():
             self.network = get_peft_model(full, config)
         self.lora = fill_lora(self.network)
         named = self.network.named_parameters()

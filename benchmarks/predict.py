@@ -127,7 +127,7 @@ def speed(given: argparse.Namespace) -> None:
         pipe = pipeline("text-classification", model=same, tokenizer=tokenizer, device="cpu")
         loop = bare_loop(same, tokenizer, adapter.hardware, given.max_tokens, given.batch)
         systems: dict[str, Callable[[list[str]], Any]] = {
-            "lowres": lambda lines: list(adapter.predict(lines)),
+            "lowres": lambda lines: adapter.predict(lines),
             "bare loop": loop,
             "pipeline": pipe,
         }
@@ -182,7 +182,7 @@ def memory(given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as work:
         base = tiny_base(Path(work) / "base", given.base)
         folder = fresh_adapter(Path(work) / "adapter", str(base), "none", given.max_tokens)
-        answers = predict.load(folder).predict(lines())
+        answers = predict.load(folder).stream(lines())
         start = time.perf_counter()
         assert sum(1 for _ in islice(answers, WARM_LINES)) == WARM_LINES
         before = highest = process.memory_info().rss

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres import bases, extension, model, stacking
+from lowres import bases, extension, model, quiet, stacking
 from lowres import rows as new_rows
 from lowres.errors import RunError
 from lowres.tasks import TaskOptions
@@ -92,7 +92,7 @@ def load_adapter(base: PreTrainedModel, folder: Path, trainable: bool = False) -
     if brought is not None:
         new_rows.extend(base, *brought)
         config.trainable_token_indices = None
-    with model.quiet_peft(), warnings.catch_warnings():
+    with quiet.peft(), warnings.catch_warnings():
         # said in one line, and as an error, by `_check_whole`
         warnings.filterwarnings("ignore", "Found (missing|unexpected)")
         network: PeftModel = PeftModel.from_pretrained(

@@ -88,14 +88,14 @@ def run(
     from lowres.recipe_loading import load
 
     study = load(recipe, overrides or [])
-    from lowres import pipeline
+    from lowres import pipeline, quiet
     from lowres.interrupts import Presses
     from lowres.progress import Terminal
     from lowres.report import summary_table
 
     presses = Presses()
     progress = Terminal(presses.check)
-    progress.quiet_libraries()
+    quiet.libraries()
     with presses.watched():
         results = pipeline.run(study, out, progress)
     if as_json:

@@ -45,7 +45,7 @@ def adapt(
     seed: Annotated[int, typer.Option(help="Of LoRA's start and of the order.")] = 1,
 ) -> None:
     """Adapt a base to raw or parallel text: LoRA and new rows, figures before and after."""
-    from lowres import bases, text_options
+    from lowres import bases, quiet, text_options
     from lowres.interrupts import Presses
     from lowres.progress import Terminal
 
@@ -67,7 +67,7 @@ def adapt(
 
     presses = Presses()
     progress = Terminal(presses.check)
-    progress.quiet_libraries()
+    quiet.libraries()
     with presses.watched(), text_options.named_as_options():
         done = preparation.adapt_alone(options, chosen, described, extension, out, seed, progress)
     _show(done)

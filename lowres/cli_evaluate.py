@@ -32,13 +32,13 @@ def evaluate(
     ] = False,
 ) -> None:
     """Score an adapter on new labelled data; results.json as a run writes it."""
-    from lowres import artifacts, predict, rating
+    from lowres import artifacts, predict, quiet, rating
     from lowres.progress import Terminal
     from lowres.report import summary_table
 
     asked = rating.Asked(_source(data, column or []), _codes(lang), _one(split), unseen_labels)
     progress = Terminal()
-    progress.quiet_libraries()
+    quiet.libraries()
     folder = predict.find(adapter)
     loaded = predict.load(folder)
     for note in loaded.notes:

@@ -32,12 +32,12 @@ def merge(
     ] = False,
 ) -> None:
     """Merge an adapter into its float base: a model that transformers loads by itself."""
-    from lowres import predict
+    from lowres import predict, quiet
     from lowres.progress import Terminal
 
     predict.find(adapter)
     progress = Terminal()
-    progress.quiet_libraries()
+    quiet.libraries()
     from lowres import merge as merging
 
     found = merging.merge(adapter, out, onnx, _code(language), allow_pickle)

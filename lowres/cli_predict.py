@@ -66,7 +66,7 @@ def predict(
     ] = False,
 ) -> None:
     """Answer texts with an adapter: one line an input line, in order, in flat memory."""
-    from lowres import answers, input_lines
+    from lowres import answers, input_lines, quiet
     from lowres import predict as using
     from lowres.progress import Terminal
 
@@ -75,7 +75,7 @@ def predict(
     lines = texts or input_lines.lines_of(file)
     source = "texts" if texts else str(file or "standard input")
     progress = Terminal()
-    progress.quiet_libraries()
+    quiet.libraries()
     loaded = using.load(
         adapter,
         quantization=None if quantization is None else quantization.value,
@@ -86,6 +86,6 @@ def predict(
     )
     for note in loaded.notes:
         progress.say(f"note: {note}")
-    found = loaded.predict(lines, every=every, source=source)
+    found = loaded.stream(lines, every, source)
     for line in answers.written(found, form.value, loaded.labels):
         typer.echo(line)

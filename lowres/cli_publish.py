@@ -38,12 +38,13 @@ def publish(
     from huggingface_hub.utils import logging as hub_logging
 
     from lowres import publish as publishing
+    from lowres import quiet
     from lowres.progress import Terminal
 
     section = _section(run, license_)
     options = publishing.Options(seed, private, revision, pr, force)
     progress = Terminal()
-    progress.quiet_libraries()
+    quiet.libraries()
     # the client's own bars and notes of each try; ours say what matters
     disable_progress_bars()
     hub_logging.set_verbosity_error()

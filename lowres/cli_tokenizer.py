@@ -59,7 +59,7 @@ def diagnose(
 
     Beside every figure stands the same tokenizer's on English.
     """
-    from lowres import bases
+    from lowres import bases, quiet
     from lowres import diagnose as diagnosis
     from lowres.progress import Terminal
 
@@ -72,7 +72,7 @@ def diagnose(
     progress = Terminal()
     for note in (note for opened in texts for note in opened.notes):
         progress.say(f"note: {note}")
-    progress.quiet_libraries()
+    quiet.libraries()
     findings = []
     for name in base:
         ready = diagnosis.open_base(name, _by_option(lambda name=name: _tokenizer(name)))
@@ -234,14 +234,14 @@ def extend(
     held_out: Annotated[int, typer.Option(help="Lines at the end kept for measuring.")] = 300,
 ) -> None:
     """Add pieces to the base's own tokenizer model, and start a row of embeddings for each."""
-    from lowres import bases, text_options
+    from lowres import bases, quiet, text_options
     from lowres.progress import Terminal
 
     _by_option(lambda: bases.check_name(base))
     options = text_options.extend(pieces, init, keep or [])
     described = text_options.text(text, lang, translation, lexicon, held_out)
     progress = Terminal()
-    progress.quiet_libraries()
+    quiet.libraries()
     from lowres import artifacts, material
     from lowres import extend as extending
 

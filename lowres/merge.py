@@ -168,8 +168,6 @@ def _write(
     backend: Any = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
-    # what `load_tokenizer` took out because the model does not take it would come back
-    tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names
     try:
         merged.save_pretrained(str(folder))
         tokenizer.save_pretrained(str(folder))

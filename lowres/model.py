@@ -5,15 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from lowres import bases, stacking
+from lowres import bases, quiet, stacking
 from lowres.errors import BaseModelError, DeviceError
 from lowres.hardware import Hardware
 from lowres.recipe import Base, Lora
@@ -51,6 +49,8 @@ def load_tokenizer(located: bases.LocatedBase) -> PreTrainedTokenizerBase:
         # a BERT tokenizer beside a DistilBERT: the model's forward would refuse the types
         names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
         tokenizer.model_input_names = names
+        # saved beside an adapter or a merged model, it must not bring them back
+        tokenizer.init_kwargs["model_input_names"] = names
     return tokenizer
 
 
@@ -326,7 +326,7 @@ def attach_lora(model: PreTrainedModel, lora: Lora, task: TaskOptions, name: str
     )
     if lora.dora:
         settle_int8(model)
-    with quiet_peft():
+    with quiet.peft():
         peft_model = get_peft_model(model, config)
     for parameter in peft_model.parameters():
         if parameter.requires_grad:
@@ -350,7 +350,7 @@ def attach_language_lora(encoder: Any, rank: int, alpha: float, name: str) -> Pe
         lora_alpha=alpha,  # type: ignore[arg-type]
         target_modules=targets,
     )
-    with quiet_peft():
+    with quiet.peft():
         network = get_peft_model(encoder, config)
     for parameter in network.parameters():
         if parameter.requires_grad:
@@ -389,12 +389,3 @@ def settle_int8(model: Any) -> None:
     for module in model.modules():
         if type(module).__name__ == "Linear8bitLt" and module.weight.CB is not None:
             module.init_8bit_state()
-
-
-@contextmanager
-def quiet_peft() -> Iterator[None]:
-    """Silences a deprecation between libraries: peft 0.21 reads a name that transformers 5.23
-    renames. Nothing a user of lowres could change."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
-        yield

@@ -20,6 +20,7 @@ from lowres import (
     input_lines,
     model,
     plain_peft,
+    quiet,
     registry,
     stacking,
 )
@@ -60,10 +61,14 @@ class Adapter:
     notes: tuple[str, ...] = ()
     """What whoever reads the answers should know."""
 
-    def predict(
+    def predict(self, texts: Iterable[str], every: bool = False) -> list[Answer]:
+        """One answer a text, in order, also for an empty one: `stream` as a list."""
+        return list(self.stream(texts, every))
+
+    def stream(
         self, lines: Iterable[str], every: bool = False, source: str = "texts"
     ) -> Iterator[Answer]:
-        """One answer a line, in order, also for an empty one; reads ahead `CHUNK` lines at most.
+        """Answers as they come, in flat memory; reads ahead `CHUNK` lines at most.
 
         Args:
             lines: each is a text; for pairs two texts with a tab between; for tagging words with
@@ -77,7 +82,7 @@ class Adapter:
             RunError: the adapter gives numbers that are not finite.
         """
         if isinstance(lines, str):
-            raise DataError("predict takes several texts: give [text] for one")
+            raise DataError("this takes several texts: give [text] for one")
         if every and self._tags():
             raise LowresError(
                 "--all (every): for tasks with one label a text; this adapter answers words"
@@ -240,10 +245,11 @@ def load(
     folder = common if language is None else _of_language(common, language)
     notes = [*([place.note] if place.note else []), *_own_adapters(common, language)]
     hardware = detect()
-    if not (folder / adapter_files.LABELS_FILE).is_file():
-        found = _of_peft(folder, hardware, quantization, allow_pickle)
-    else:
-        found = _of_lowres(folder, hardware, quantization, allow_pickle, trimmed)
+    with quiet.loading():
+        if not (folder / adapter_files.LABELS_FILE).is_file():
+            found = _of_peft(folder, hardware, quantization, allow_pickle)
+        else:
+            found = _of_lowres(folder, hardware, quantization, allow_pickle, trimmed)
     tokens = BATCH_TOKENS[hardware.device]
     return replace(found, batch_tokens=tokens, notes=(*notes, *found.notes))
 

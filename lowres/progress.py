@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -41,18 +40,6 @@ class Terminal:
 
         self.console = Console(stderr=True)
         self._check = check
-
-    @staticmethod
-    def quiet_libraries() -> None:
-        """Turn off the bars and notes of the libraries below; ours say what matters."""
-        # it notes kernels that it can do without
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-        import datasets
-        import transformers
-
-        datasets.disable_progress_bars()
-        transformers.utils.logging.disable_progress_bar()
-        transformers.utils.logging.set_verbosity_error()
 
     def say(self, line: str) -> None:
         """One line of news."""

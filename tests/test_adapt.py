@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tiny_study import CPU
 from transformers import AutoModel, AutoTokenizer
 
-from lowres import adapt, inference, model, stacking
+from lowres import adapt, inference, model, quiet, stacking
 from lowres import rows as new_rows
 from lowres.bases import LocatedBase
 from lowres.errors import BaseModelError, DataError, Interrupted
@@ -113,7 +113,7 @@ def test_adapter_loads_with_plain_peft_and_gives_the_trained_network(
     inputs = inference.model_inputs(rows, tokenizer.pad_token_id)
     base = AutoModel.from_pretrained(located.path)
     base.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    with model.quiet_peft():
+    with quiet.peft():
         plain = PeftModel.from_pretrained(base, tmp_path / adapt.ADAPTER).eval()
     with torch.no_grad():
         found = plain(**inputs).last_hidden_state

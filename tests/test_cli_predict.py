@@ -112,7 +112,7 @@ from lowres import predict
 
 process = psutil.Process()
 lines = (f"The market in Nairobi opens at {n} on Sunday" for n in range(100_000))
-answers = predict.load(sys.argv[1]).predict(lines)
+answers = predict.load(sys.argv[1]).stream(lines)
 assert sum(1 for _ in islice(answers, 10_000)) == 10_000
 before = highest = process.memory_info().rss
 for count, _ in enumerate(answers, start=10_001):

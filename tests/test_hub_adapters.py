@@ -57,7 +57,7 @@ def test_only_the_adapter_is_fetched_and_the_cache_works_alone(hub, adapter, mon
     commit = hub.add(NAME, contents(adapter) | foreign, kind="models")
     loaded = lowres.load(NAME)
     assert loaded.notes == ()
-    said = list(loaded.predict(TEXTS))
+    said = loaded.predict(TEXTS)
     assert said == list(predict.load(adapter).predict(TEXTS))
     got = {request.rpartition("/")[2] for request in hub.requests if "resolve" in request}
     assert got == {"adapter_config.json", "adapter_model.safetensors", "labels.json"}
@@ -65,7 +65,7 @@ def test_only_the_adapter_is_fetched_and_the_cache_works_alone(hub, adapter, mon
     offline(monkeypatch)
     (note,) = (stored := lowres.load(NAME)).notes
     assert f"HF_HUB_OFFLINE is set: took {NAME} from the cache, commit {commit[:12]}" in note
-    assert list(stored.predict(TEXTS)) == said
+    assert stored.predict(TEXTS) == said
 
 
 def test_a_hub_that_has_gone_is_as_no_network(hub, adapter):
@@ -168,7 +168,7 @@ def test_base_and_adapter_of_another_script_by_id(hub, tiny_base, tmp_path):
     hub.add(NAME, contents(folder), kind="models")
     adapter = predict.load(NAME)
     assert "no labels.json" in adapter.notes[0]
-    assert len(list(adapter.predict(TEXTS))) == 3
+    assert len(adapter.predict(TEXTS)) == 3
 
 
 def test_a_base_revision_that_is_gone(hub, adapter, tiny_base):

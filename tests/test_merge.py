@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tiny_language import LABELS, SENTENCES, task_options
 from typer.testing import CliRunner, Result
 
-from lowres import adapter_files, merge, merge_source, model, onnx_export, stacking
+from lowres import adapter_files, merge, merge_source, model, onnx_export, quiet, stacking
 from lowres.cli import app
 from lowres.errors import RunError
 
@@ -260,7 +260,7 @@ def of_peft(base: Path, folder: Path, task_type: str = "SEQ_CLS", **settings: An
         network.resize_token_embeddings(rows, mean_resizing=False)
     config = settings.pop("config", None)
     targets = {"target_modules": ["query", "value"], **settings}
-    with model.quiet_peft():
+    with quiet.peft():
         config = config or LoraConfig(task_type=task_type, r=3, **targets)
         made = get_peft_model(network, config)
     tiny_language.fill(made)

@@ -353,9 +353,13 @@ def test_half_precision_checkpoints_become_float32(tmp_path, tiny_base, tiny_tok
 @pytest.mark.parametrize(
     ("kind", "typed"), [("bert", True), ("distilbert", False), ("roberta", False)]
 )
-def test_token_types_only_for_bases_that_have_two(trained, kind, typed):
+def test_token_types_only_for_bases_that_have_two(trained, kind, typed, tmp_path):
+    from transformers import AutoTokenizer
+
     tokenizer = model.load_tokenizer(trained(kind, "tagging", "8bit").located)
     assert ("token_type_ids" in tokenizer.model_input_names) is typed
+    tokenizer.save_pretrained(tmp_path)
+    assert ("token_type_ids" in AutoTokenizer.from_pretrained(tmp_path)("a")) is typed
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_adapter import of_peft_alone
 
-from lowres import model, plain_peft, predict, stacking
+from lowres import plain_peft, predict, quiet, stacking
 from lowres.errors import RunError
 
 TEXTS = ["The teacher opened the window.", "", "soko liko wapi"]
@@ -21,7 +21,7 @@ def test_it_answers_and_says_what_it_cannot_know(tiny_unigram_base, tmp_path, ta
     for unknown in ("labels' names", "several", "how long", "quantised", "windows of 128"):
         assert unknown in note
     assert adapter.labels == tuple(f"LABEL_{index}" for index in range(5))
-    answers = list(adapter.predict(TEXTS))
+    answers = adapter.predict(TEXTS)
     said = [answer.answer for answer in answers]
     if task_type == "TOKEN_CLS":
         assert [len(tags) for tags in said] == [5, 0, 3]
@@ -37,7 +37,7 @@ def test_it_answers_as_peft_itself(tiny_unigram_base, tmp_path):
 
     folder = of_peft_alone(tmp_path / "a", tiny_unigram_base, "SEQ_CLS")
     base = AutoModelForSequenceClassification.from_pretrained(tiny_unigram_base, num_labels=5)
-    with model.quiet_peft():
+    with quiet.peft():
         network = PeftModel.from_pretrained(base, str(folder)).eval()
     inputs = AutoTokenizer.from_pretrained(tiny_unigram_base)(TEXTS[0], return_tensors="pt")
     with torch.no_grad():

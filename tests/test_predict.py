@@ -22,7 +22,7 @@ def test_one_answer_a_line_in_order(tiny_base, tmp_path, task, monkeypatch):
     # three chunks of different lengths, texts of several windows, and nothing at all
     texts = [f"{'market ' * (1 + i % 40)}{tab}" for i in range(predict.CHUNK * 2 + 3)]
     texts[5:9] = [tab, "", "  \u3000", "\n"]
-    answers = list(adapter.predict(texts))
+    answers = adapter.predict(texts)
     assert len(answers) == len(texts)
     for index in (0, 5, 6, 7, 8, 39, predict.CHUNK, len(texts) - 1):
         (alone,) = adapter.predict([texts[index]])
@@ -30,7 +30,7 @@ def test_one_answer_a_line_in_order(tiny_base, tmp_path, task, monkeypatch):
         assert alone.probability == pytest.approx(answers[index].probability, abs=1e-5)
     if task == "tagging":
         assert [len(a.answer) for a in answers] == [len(t.split()) for t in texts]
-    assert list(adapter.predict([])) == []
+    assert adapter.predict([]) == []
 
 
 def test_lines_are_read_ahead_by_one_chunk_at_most(tiny_base, tmp_path):
@@ -42,7 +42,7 @@ def test_lines_are_read_ahead_by_one_chunk_at_most(tiny_base, tmp_path):
             asked.append(number)
             yield f"text {number}\n"
 
-    answers = adapter.predict(lines())
+    answers = adapter.stream(lines())
     next(answers)
     assert len(asked) == predict.CHUNK
 
@@ -51,7 +51,7 @@ def test_a_pair_needs_a_tab(tiny_base, tmp_path):
     adapter = predict.load(adapter_of(tmp_path / "adapter", tiny_base, "pairs"))
     lines = ["a\tb"] * predict.CHUNK + ["no tab"]
     with pytest.raises(DataError, match=rf"^lines.txt:{len(lines)}: .*one tab"):
-        list(adapter.predict(lines, source="lines.txt"))
+        list(adapter.stream(lines, source="lines.txt"))
 
 
 def test_as_it_was_trained_or_as_asked(tiny_base, tmp_path):
@@ -192,7 +192,7 @@ def test_entities_lie_in_the_line_where_they_say(tiny_base, tmp_path):
             if re.search(r"\bclassifier\b.*bias$", name):
                 weight[adapter.labels.index("O")] -= 100
     lines = ["", " ", "  The  market\u3000opened soko liko wapi\t.", "soko " * 50]
-    answers = list(adapter.predict(lines))
+    answers = adapter.predict(lines)
     assert [answer.words for answer in answers] == [line.split() for line in lines]
     assert any(answer.entities for answer in answers)
     for line, answer in zip(lines, answers, strict=True):
@@ -209,7 +209,7 @@ def test_a_text_that_is_long_but_allowed(tiny_base, tmp_path):
     assert answer.answer in adapter.labels
     tags = predict.load(adapter_of(tmp_path / "tagging", tiny_base, "tagging"))
     with pytest.raises(DataError, match="texts:2: 10,001 words; expected one sentence a line"):
-        list(tags.predict(["soko", "a " * (predict.MOST_WORDS + 1)]))
+        tags.predict(["soko", "a " * (predict.MOST_WORDS + 1)])
 
 
 def test_weights_of_other_shapes_or_not_finite(tiny_base, tmp_path):
@@ -220,7 +220,7 @@ def test_weights_of_other_shapes_or_not_finite(tiny_base, tmp_path):
     save_file({**weights, head: weights[head] * torch.nan}, file, metadata={"format": "pt"})
     adapter = predict.load(folder)
     with pytest.raises(RunError, match="not finite"):
-        list(adapter.predict(["a"]))
+        adapter.predict(["a"])
     meta = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
     meta["labels"].append("one more")
     (folder / "labels.json").write_text(json.dumps(meta), encoding="utf-8")

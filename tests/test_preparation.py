@@ -261,11 +261,11 @@ def test_trimming_changes_no_answer(tmp_path, tiny_unigram_base):
     loaded = predict.load(tmp_path / "small/train/1/adapter")
     kept = answers[1].decode().splitlines()
     given = [row[1] for row in sentences(18, 4)]
-    found = list(loaded.predict(given))
+    found = loaded.predict(given)
     assert [a.answer for a in found] == [json.loads(line)["predicted"] for line in kept]
     # it serves over the small table too, and says the same
     served = predict.load(tmp_path / "small/train/1/adapter", trimmed=True)
-    assert list(served.predict(given)) == found
+    assert served.predict(given) == found
     with pytest.raises(RunError, match="no run with a trimmed table"):
         predict.load(tmp_path / "whole/train/1/adapter", trimmed=True)
 

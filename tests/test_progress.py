@@ -39,16 +39,3 @@ def test_silence(capsys):
     with silent.bar("work", 3) as advance:
         advance(3)
     assert capsys.readouterr() == ("", "")
-
-
-def test_libraries_below_keep_quiet():
-    import datasets
-    import transformers
-
-    before = transformers.utils.logging.get_verbosity()
-    try:
-        Terminal.quiet_libraries()
-        assert datasets.are_progress_bars_disabled()
-        assert transformers.utils.logging.get_verbosity() == transformers.logging.ERROR
-    finally:
-        transformers.utils.logging.set_verbosity(before)

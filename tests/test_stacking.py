@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny_language import FLOAT, LABELS, task_options
 from tiny_study import CPU
 
-from lowres import model, stacking
+from lowres import model, quiet, stacking
 from lowres import rows as new_rows
 from lowres.bases import LocatedBase
 from lowres.errors import RunError
@@ -40,7 +40,7 @@ def test_the_combination_is_what_peft_calls_cat(located, tmp_path):
 
     def loaded(folder: Path, name: str) -> Any:
         encoder = AutoModel.from_pretrained(plain.path)
-        with model.quiet_peft():
+        with quiet.peft():
             return PeftModel.from_pretrained(encoder, folder, name).eval()
 
     reference = loaded(folders[0], "language")

@@ -9,7 +9,7 @@ import tiny_language
 import tiny_study
 import torch
 
-from lowres import adapter_files, bases, model
+from lowres import adapter_files, bases, model, quiet
 from lowres.hardware import Hardware
 
 
@@ -34,7 +34,7 @@ def of_peft_alone(folder: Path, base: Path, task_type: str, config: Any = None) 
     auto = getattr(transformers, f"AutoModelFor{kind}Classification")
     torch.manual_seed(3)
     network = auto.from_pretrained(base, num_labels=5)
-    with model.quiet_peft():
+    with quiet.peft():
         lora = LoraConfig(task_type=task_type, r=3, target_modules=["query", "value"])
         made = get_peft_model(network, config or lora)
     tiny_language.fill(made)

@@ -1,0 +1,48 @@
+"""What the libraries below say that no user of lowres could act on."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def libraries() -> None:
+    """Turn off their bars and notes for good, as the commands do; ours say what matters."""
+    # it notes kernels that it can do without
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """The bar and the report of weights that transformers gives of every model it loads.
+
+    A base lacks a task's head, always; the report says so each time. As the caller had set it
+    afterwards: in a notebook or a script these are the caller's libraries too.
+    """
+    from transformers.utils import logging as said
+
+    level, bars = said.get_verbosity(), said.is_progress_bar_enabled()
+    said.set_verbosity_error()
+    said.disable_progress_bar()
+    try:
+        yield
+    finally:
+        said.set_verbosity(level)
+        if bars:
+            said.enable_progress_bar()
+
+
+@contextmanager
+def peft() -> Iterator[None]:
+    """A deprecation between libraries: peft 0.21 reads a name that transformers 5.23 renames."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+        yield
