@@ -21,6 +21,7 @@ import numpy as np
 
 from lowres import corpus
 from lowres.errors import DataError
+from lowres.words import parted
 
 BATCH_CHARACTERS: Final = 2**20
 LONGEST_PART: Final = 10_000
@@ -331,7 +332,6 @@ def _word_counts(parts: Iterable[str]) -> Counter[str]:
     """Words with a letter in them, without the punctuation at their ends."""
     import regex
 
-    edges = regex.compile(r"^[^\p{L}\p{M}\p{N}]+|[^\p{L}\p{M}\p{N}]+$")
     letter = regex.compile(r"\p{L}")
     raw: Counter[str] = Counter()
     for part in parts:
@@ -339,7 +339,7 @@ def _word_counts(parts: Iterable[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for word, count in raw.items():
         if letter.search(word):
-            counts[edges.sub("", word)] += count
+            counts[parted(word)[1]] += count
     return counts
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,13 +18,15 @@ from lowres.progress import Progress, Silent
 from lowres.recipe import Recipe
 from lowres.recipe_loading import digest, dump
 from lowres.recipe_publish import PUBLISH
+from lowres.variants import BASE_AS_IS, Variant
 
 if TYPE_CHECKING:
+    from lowres.augmentations import Lexicon
     from lowres.bases import LocatedBase
     from lowres.data import LabelledData
     from lowres.hardware import Hardware
+    from lowres.material import LanguageText
     from lowres.results import Results
-    from lowres.variants import Variant
 
 RUNS = Path("runs")
 
@@ -155,11 +158,22 @@ def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _
             name = variant.training(seed)
             if folder.finished(name, study.inputs) is None:
                 partial = artifacts.partial_path(folder.path / name)
-                seen, _ = study.seen(variant, seed)
-                train(recipe, seed, seen, variant.located, machine, partial, Silent())
+                seen = study.seen(variant, seed)
+                train(recipe, seed, seen.data, variant.located, machine, partial, Silent())
             team.wait()
     team.wait()
     raise SystemExit(0)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one training learns from."""
+
+    data: LabelledData
+    target_examples: dict[str, list[str]]
+    """Ids of the targets' examples in it, by language."""
+    notes: tuple[str, ...]
+    """How it was changed, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -190,19 +204,50 @@ class Study:
             "dev": self.labelled.dev.to_dict(),
             "labels": self.labelled.labels,
         }
+        if any(way.bilingual for way in self.recipe.train.augment):
+            plain["words"] = [text.digest() for text in self.texts]
         if self.recipe.languages.shots:
             shown = {code: rows.to_dict() for code, rows in self.labelled.target_train.items()}
             plain["target_train"] = shown
         return artifacts.fingerprint({**plain, "under": self.under} if self.under else plain)
 
-    def seen(self, variant: Variant, seed: int) -> tuple[LabelledData, dict[str, list[str]]]:
-        """What a variant is trained on, and the ids of the targets' examples among it."""
-        if variant.shots is None:
-            return self.labelled, {}
-        from lowres import shots
+    def seen(self, variant: Variant, seed: int) -> Seen:
+        """What a variant is trained on, and how it came to be."""
+        labelled, notes = self.labelled, tuple[str, ...]()
+        ids: dict[str, list[str]] = {}
+        # the base as it is knows nothing of a target: no pieces, no text, and none of its words
+        if self.recipe.train.augment and variant.system != BASE_AS_IS:
+            labelled, notes = self._augmented(seed)
+        if variant.shots is not None:
+            from lowres import shots
 
-        targets, gold = self.recipe.languages.targets, self.recipe.task.gold_field
-        return shots.add(self.labelled, variant.shots, targets, gold, seed)
+            targets, gold = self.recipe.languages.targets, self.recipe.task.gold_field
+            labelled, ids = shots.add(labelled, variant.shots, targets, gold, seed)
+        return Seen(labelled, ids, notes)
+
+    def _augmented(self, seed: int) -> tuple[LabelledData, tuple[str, ...]]:
+        from lowres import augment
+
+        recipe = self.recipe
+        ways, source = recipe.train.augment, ", ".join(recipe.languages.source)
+        lexicons = self.lexicons if any(way.bilingual for way in ways) else ()
+        return augment.augment(self.labelled, ways, recipe.task, lexicons, source, seed)
+
+    @cached_property
+    def texts(self) -> tuple[LanguageText, ...]:
+        """The raw text of the languages, to take words from."""
+        from lowres import material
+
+        recipe = self.recipe
+        return material.load(recipe.text, recipe.languages.targets) if recipe.text else ()
+
+    @cached_property
+    def lexicons(self) -> tuple[Lexicon, ...]:
+        """Words of the source in every language that has text."""
+        from lowres import bilingual, model
+
+        tokenizer = model.load_tokenizer(self.own.located)
+        return tuple(bilingual.lexicon(text, tokenizer) for text in self.texts)
 
 
 def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, team: _Team) -> None:
@@ -220,19 +265,23 @@ def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, t
         study.folder.stage(name, inputs) as stage,
     ):
         team.wait()
-        labelled, ids = study.seen(variant, seed)
+        seen = study.seen(variant, seed)
+        for note in seen.notes:
+            progress.say(note)
         outcome = train(
             study.recipe,
             seed,
-            labelled,
+            seen.data,
             variant.located,
             study.machine,
             stage.path,
             progress,
         )
         stage.notes.update(asdict(outcome))
-        if ids:
-            stage.notes["target_examples"] = ids
+        if seen.target_examples:
+            stage.notes["target_examples"] = seen.target_examples
+        if seen.notes:
+            stage.notes["augmented"] = list(seen.notes)
     team.wait()
     kept = "mean of epochs" if outcome.best_step is None else f"at step {outcome.best_step}"
     progress.say(f"{name}: source dev {outcome.dev:.3f} {kept}")

@@ -176,6 +176,12 @@ class Lora(Section):
         return value
 
 
+def _tagged(folder: str) -> Any:
+    """The options of every plug-in of a folder, told apart by their name."""
+    options = [registry.module(folder, name).Options for name in registry.names(folder)]
+    return Annotated[reduce(or_, options), Field(discriminator="name")]
+
+
 class Train(Section):
     """Optimisation; AdamW with linear warm-up and decay."""
 
@@ -199,6 +205,8 @@ class Train(Section):
     checkpoint: Literal["best", "average"] = "best"
     """What is kept: the weights after the epoch with the best source-dev score, or the mean of
     the weights after every epoch but the first (Schmidt et al. 2023, arXiv:2305.16834)."""
+    augment: tuple[_tagged("augmentations"), ...] = ()  # type: ignore[valid-type]
+    """Changed copies of the source's training examples, by every way that is listed."""
     patience: Whole | None = Field(None, ge=1)
     """Stop after this many epochs without a better source-dev score; null: never."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
@@ -256,11 +264,6 @@ def _known(what: str, value: Any, known: tuple[str, ...]) -> Any:
     return value
 
 
-def _task_type() -> Any:
-    options = [registry.module("tasks", name).Options for name in registry.names("tasks")]
-    return Annotated[reduce(or_, options), Field(discriminator="name")]
-
-
 class Recipe(Section):
     """One study: what is asked, of which base, languages and data."""
 
@@ -271,7 +274,7 @@ class Recipe(Section):
     base: Base
     languages: Languages
     data: Data
-    task: _task_type()  # type: ignore[valid-type]
+    task: _tagged("tasks")  # type: ignore[valid-type]
     text: Text | None = None
     tokenizer: Tokenizer | None = None
     adapt: Adapt | None = None
@@ -319,6 +322,14 @@ class Recipe(Section):
         """Extension and adaptation read the text section; what they cannot do without is there."""
         for fault in text_faults(self.text, self.tokenizer, self.adapt, self.languages.targets):
             raise ValueError(fault)
+        text = self.text
+        if any(way.bilingual for way in self.train.augment) and (
+            text is None or (text.translations is None and text.lexicon is None)
+        ):
+            raise ValueError(
+                "train.augment: code_switch needs words of the targets: give text.lexicon, or "
+                "text.files and text.translations"
+            )
         if self.adapt is not None and self.adapt.per_language and self.languages.shots:
             raise ValueError(
                 "languages.shots: examples of a target cannot train beside the source's where each "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -61,6 +62,24 @@ def faults(
     return list(dict.fromkeys(found))
 
 
+@dataclass(frozen=True)
+class _Tagged:
+    """A place whose `name` says which plug-in's options stand there."""
+
+    place: Location
+    folder: str
+    called: str
+
+
+def _tagged(at: Location) -> _Tagged | None:
+    """The one that `at` is, or lies in."""
+    if at[:1] == ("task",):
+        return _Tagged(at[:1], "tasks", "task")
+    if at[:2] == ("train", "augment") and len(at) > 2:
+        return _Tagged(at[:3], "augmentations", "way to augment")
+    return None
+
+
 def _merged(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     """One complaint a value: of a key with two kinds of value only what goes deepest is kept."""
     kept: list[ErrorDetails] = []
@@ -84,15 +103,13 @@ def _merged(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
 def _fault(error: ErrorDetails, lines: Lines, origin: dict[Location, str], name: str) -> str:
     # pydantic puts the tag of a union, or "[key]", into the location: neither stands in the file
     raw = error["loc"]
+    tagged = _tagged(raw)
+    before = len(tagged.place) if tagged else -1
     at = tuple(
         part
         for index, part in enumerate(raw)
-        if not (
-            part == "[key]"
-            or (
-                index == 1 and raw[0] == "task" and len(raw) > 1 and part in registry.names("tasks")
-            )
-        )
+        if part != "[key]"
+        and not (tagged and index == before and part in registry.names(tagged.folder))
     )
     said = _explain(error, at)
     # a check of a whole section names the key that it is about
@@ -126,15 +143,15 @@ def _explain(error: ErrorDetails, at: Location) -> str:
         return text if key and text.startswith(key) else f"{key}: {text}" if key else text
     if kind == "union_tag_invalid":
         tag = str(error["ctx"]["tag"])
-        tasks = registry.names("tasks")
-        return f"unknown task {tag!r}{nearest(tag, tasks)} (known: {', '.join(tasks)})"
-    if kind == "union_tag_not_found" or (kind == "model_attributes_type" and key == "task"):
-        tasks = registry.names("tasks")
+        called, known = _choices(at)
+        return f"unknown {called} {tag!r}{nearest(tag, known)} (known: {', '.join(known)})"
+    tagged = _tagged(at)
+    lone = kind == "model_attributes_type" and tagged is not None and tagged.place == at
+    if kind == "union_tag_not_found" or lone:
+        known = _choices(at)[1]
         given = "" if isinstance(error["input"], dict) else f", not {error['input']!r}"
-        return (
-            f"task.name is missing: write `task: {{name: {tasks[0]}}}` "
-            f"(one of {', '.join(tasks)}){given}"
-        )
+        where = f"{key}: {{name: {known[0]}}}" if "[" not in key else f"- name: {known[0]}"
+        return f"{key}.name is missing: write `{where}` (one of {', '.join(known)}){given}"
     if kind == "choice":
         return f"{key}: expected {CHOICES[at]}, not {error['input']!r}"  # type: ignore[index]
     message = error["msg"][0].lower() + error["msg"][1:]
@@ -146,6 +163,13 @@ def _explain(error: ErrorDetails, at: Location) -> str:
     if kind == "string_type" and isinstance(error["input"], bool):
         message = "expected text in quotes (YAML reads yes, no, on and off as true and false)"
     return f"{key}: {message}, not {error['input']!r}"
+
+
+def _choices(at: Location) -> tuple[str, tuple[str, ...]]:
+    """What stands at a tagged place in words, and the names that it may have."""
+    tagged = _tagged(at)
+    assert tagged is not None, "pydantic finds a tag nowhere else"
+    return tagged.called, registry.names(tagged.folder)
 
 
 def _as_whole(text: str) -> str:
@@ -174,16 +198,14 @@ def _keys_of(at: Location) -> list[str]:
     """Keys that are known in the section at this place."""
     model: Any = Recipe
     for part in at:
+        if isinstance(part, int):
+            continue
         field = model.model_fields.get(part)
         model = _model_in(field.annotation) if field is not None else None
         if model is None:
-            return sorted(
-                {
-                    k
-                    for n in registry.names("tasks")
-                    for k in registry.module("tasks", n).Options.model_fields
-                }
-            )
+            folder = tagged.folder if (tagged := _tagged(at)) else "tasks"
+            every = [registry.module(folder, name).Options for name in registry.names(folder)]
+            return sorted({key for options in every for key in options.model_fields})
     return list(model.model_fields)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from lowres import registry
+from lowres import alignment, registry
 from lowres.embedding_inits import (
     Pair,
     Start,
@@ -20,7 +20,6 @@ from lowres.embedding_inits import (
     mixed,
     random,
 )
-from lowres.embedding_inits import _alignment as alignment
 from lowres.embedding_inits import _static as static
 
 NAMES = registry.names("embedding_inits")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lowres import artifacts, gains, pipeline, predict, preparation
-from lowres.errors import DataError, Interrupted, RunError
+from lowres import artifacts, gains, pipeline, predict, preparation, variants
+from lowres.errors import DataError, Interrupted, RecipeError, RunError
 from lowres.progress import Silent
 from lowres.recipe import Base
 from lowres.recipe_loading import from_mapping
@@ -37,6 +37,17 @@ def sentences(count: int, seed: int) -> list[tuple[str, str, str]]:
         words = draw.choices(["the", "was", "hot"], k=draw.randint(1, 5)) + [key] * 2
         rows.append((" ".join(words), " ".join(WORDS[w] for w in words), PLAIN[key]))
     return rows
+
+
+class Heard(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        """One line of news."""
+        self.lines.append(line)
 
 
 def study(folder: Path, base: Path, **sections: Any) -> Any:
@@ -305,3 +316,55 @@ def test_a_trim_alone_has_no_controls(tmp_path, tiny_unigram_base):
     recipe = study(tmp_path, tiny_unigram_base, tokenizer={"trim": {}}, adapt=None, text=None)
     assert preparation.stage_names(recipe) == ["trim"]
     assert preparation.training_names(recipe) == ["train/1"]
+
+
+def test_words_of_the_target_alone(tmp_path, tiny_unigram_base):
+    """No new piece and no adaptation: the text is read for its words, and a changed one counts."""
+    ways = [{"name": "code_switch", "copies": 1}, {"name": "word_dropout", "copies": 1}]
+    train = {"epochs": 1, "precision": "fp32", "max_tokens": 32, "augment": ways}
+    recipe = study(tmp_path, tiny_unigram_base, train=train, tokenizer=None, adapt=None)
+    out, said = tmp_path / "run", Heard()
+    pipeline.run(recipe, out, said)
+    notes = json.loads((out / "train/1/manifest.json").read_text(encoding="utf-8"))["notes"]
+    assert notes["augmented"] == [
+        "train.augment: code_switch: 100% of the words of eng_Latn's training examples have one of "
+        "tzm_Tfng",
+        "train.augment: code_switch: 40 examples beside 40",
+        "train.augment: word_dropout: 40 examples beside 40",
+    ]
+    assert set(notes["augmented"]) <= set(said.lines)
+    again = Heard()
+    pipeline.run(recipe, out, again)
+    assert "train/1: done before" in again.lines
+    file = tmp_path / "tzm_Tfng.txt"
+    file.write_text(file.read_text(encoding="utf-8").replace("ⴰⵙⵉⴼ", "ⴰⵎⴰⵏ"), encoding="utf-8")
+    changed = Heard()
+    pipeline.run(recipe, out, changed)
+    assert "train/1: done before" not in changed.lines
+
+
+def test_the_base_as_it_is_sees_no_words_of_the_target(tmp_path, tiny_unigram_base):
+    train = {
+        "epochs": 1,
+        "precision": "fp32",
+        "max_tokens": 32,
+        "augment": [{"name": "code_switch"}],
+    }
+    recipe = study(tmp_path, tiny_unigram_base, train=train)
+    out = tmp_path / "run"
+    pipeline.run(recipe, out)
+    steps = {
+        place: json.loads((out / place / "train/1/manifest.json").read_text())["notes"]["steps"]
+        for place in ("", *(f"controls/{name}" for name in variants.CONTROLS))
+    }
+    base = steps.pop("controls/base-as-is")
+    assert set(steps.values()) == {-(-3 * 40 // 16)}
+    assert base == -(-40 // 16)
+
+
+def test_words_need_text(tmp_path, tiny_unigram_base):
+    train = {"augment": [{"name": "code_switch"}]}
+    with pytest.raises(RecipeError, match=r"code_switch needs words of the targets: give text"):
+        study(tmp_path, tiny_unigram_base, train=train, text=None, tokenizer=None, adapt=None)
+    with pytest.raises(RecipeError, match="unknown way to augment 'code_swich'"):
+        study(tmp_path, tiny_unigram_base, train={"augment": [{"name": "code_swich"}]})

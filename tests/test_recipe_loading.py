@@ -115,6 +115,20 @@ def test_later_overrides_win_and_may_fill_an_override_before(study):
         ("lora=16", "lora: expected a section"),
         ("data.columns=text", "data.columns: expected a section"),
         ("data.names={nob_Latn: no}", "expected text in quotes"),
+        (
+            "train.augment=[{name: code_swich}]",
+            "unknown way to augment 'code_swich'; did you mean 'code_switch'?",
+        ),
+        ("train.augment=[code_switch]", "train.augment[0].name is missing: write `- name: char"),
+        ("train.augment=code_switch", "train.augment: expected a list"),
+        (
+            "train.augment=[{name: word_dropout, share: 2}]",
+            "train.augment[0].share: input should be less than 1, not 2",
+        ),
+        (
+            "train.augment=[{name: word_dropout, shre: 0.1}]",
+            "unknown key train.augment[0].shre; did you mean 'share'? (known: ",
+        ),
         ("task.name=taging", "unknown task 'taging'; did you mean 'tagging'?"),
         ("task={}", "task.name is missing"),
         ("task.nome=x", "unknown key task.nome"),

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Ids = np.ndarray
-"""Token ids of one line, int64."""
-Pair = tuple[Ids, Ids]
-"""A line in the extended tokenizer's ids, and its translation in the old tokenizer's ids."""
+from lowres.alignment import Ids as Ids
+from lowres.alignment import Pair as Pair
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,8 @@ class Start:
     lines: Sequence[Ids] = ()
     """Raw text."""
     pairs: Sequence[Sequence[Pair]] = ()
-    """Parallel text, language by language."""
+    """Parallel text, language by language: lines in the extended tokenizer's ids, translations in
+    the old one's."""
     lexicon: Sequence[Sequence[Pair]] = ()
     """A word list, entry for entry, language by language."""
     seed: int = 0

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from lowres.alignment import align_each
 from lowres.embedding_inits import Pair, Start, Started, mean, mixed
-from lowres.embedding_inits._alignment import align_each
 
 NEEDS: tuple[str, ...] = ("pairs",)
 MOST_SOURCES = 8

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lowres.embedding_inits import Pair
+Ids = np.ndarray
+"""Token ids of one line, int64."""
+Pair = tuple[Ids, Ids]
+"""A line, and its translation: ids of two vocabularies."""
 
 ITERATIONS = 6
 MOST_LINES = 20_000

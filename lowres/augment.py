@@ -1,0 +1,130 @@
+"""Changed copies of the source's training examples, as `train.augment` asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any, Final
+
+from datasets import Dataset, concatenate_datasets
+
+from lowres.augmentations import AugmentationOptions, Lexicon
+from lowres.data import LabelledData
+from lowres.errors import DataError
+from lowres.tasks import TaskOptions
+from lowres.words import parted
+
+COVERED: Final = 0.1
+"""Share of the source's words that a lexicon must hold; below it is of another language."""
+
+
+def augment(
+    data: LabelledData,
+    ways: Sequence[AugmentationOptions],
+    task: TaskOptions,
+    lexicons: Sequence[Lexicon],
+    source: str,
+    seed: int,
+) -> tuple[LabelledData, tuple[str, ...]]:
+    """The data with the copies of every way, whose ids say of what, and notes on them.
+
+    Where there are several languages, each copy of an example is put into one of them, in turn.
+    Words inside entities stay as they are: their tags would no longer fit.
+
+    Raises:
+        DataError: when hardly a word of the examples is in a lexicon.
+    """
+    parts, notes = [data.train], []
+    rows = data.train.to_list()
+    for way in ways:
+        if way.bilingual:
+            notes += [_covered(rows, lexicon, task, source) for lexicon in lexicons]
+        # one way's draws do not depend on those of another
+        draw = Random(f"{seed} {way.name}")
+        languages = lexicons if way.bilingual else (None,)
+        made = [
+            _changed(row, copy, way, languages[(number + copy) % len(languages)], task, draw)
+            for copy in range(way.copies)
+            for number, row in enumerate(rows)
+        ]
+        columns = {name: [row[name] for row in made] for name in data.train.column_names}
+        parts.append(Dataset.from_dict(columns, features=data.train.features))
+        notes.append(f"train.augment: {way.name}: {len(made):,} examples beside {len(rows):,}")
+    joined: Dataset = concatenate_datasets(parts)
+    return replace(data, train=joined), tuple(notes)
+
+
+def _changed(
+    row: Mapping[str, Any],
+    copy: int,
+    way: AugmentationOptions,
+    lexicon: Lexicon | None,
+    task: TaskOptions,
+    draw: Random,
+) -> dict[str, Any]:
+    made = {**row, "id": f"{row['id']}+{way.name}{copy + 1}"}
+    if "tokens" in task.fields:
+        kept = [
+            (token, tag)
+            for word, tag in zip(row["tokens"], row["tags"], strict=True)
+            for token in _token(word, tag, way, lexicon, draw)
+        ]
+        # nothing is no example
+        if kept:
+            made["tokens"], made["tags"] = (list(side) for side in zip(*kept, strict=True))
+        return made
+    for name in ("text", "text_pair"):
+        if name in task.fields:
+            made[name] = _text(row[name], way, lexicon, draw) or row[name]
+    return made
+
+
+def _token(
+    word: str, tag: str, way: AugmentationOptions, lexicon: Lexicon | None, draw: Random
+) -> Iterator[str]:
+    """One word to one word or none: several would need tags of their own."""
+    changed = None if tag[:2] in ("B-", "I-") else way.word(word, lexicon, draw)
+    if changed is None or len(changed.split()) > 1:
+        yield word
+    elif changed:
+        yield changed
+
+
+def _text(text: str, way: AugmentationOptions, lexicon: Lexicon | None, draw: Random) -> str:
+    parts: list[str] = []
+    before = False
+    for word in text.split():
+        changed = way.word(word, lexicon, draw)
+        # two words of a language without spaces stand side by side in it
+        joined = before and changed is not None and lexicon is not None and not lexicon.spaced
+        if changed != "":
+            parts += ["" if joined or not parts else " ", word if changed is None else changed]
+        before = changed is not None
+    return "".join(parts)
+
+
+def _covered(
+    rows: Sequence[Mapping[str, Any]], lexicon: Lexicon, task: TaskOptions, source: str
+) -> str:
+    """How much of the source the lexicon holds; raises `DataError` for too little."""
+    fields = [name for name in ("text", "text_pair", "tokens") if name in task.fields]
+    values = [row[name] for row in rows for name in fields]
+    words = [
+        core.casefold()
+        for value in values
+        for word in (value.split() if isinstance(value, str) else value)
+        if (core := parted(word)[1])
+    ]
+    share = sum(word in lexicon.entries for word in words) / max(1, len(words))
+    if share < COVERED:
+        raise DataError(
+            f"train.augment: code_switch: {share:.0%} of the words of {source}'s training examples "
+            f"have a word of {lexicon.language} in text.translations and text.lexicon, at least "
+            f"{COVERED:.0%} are needed; are they translations into {source}, words of "
+            f"{lexicon.language} first?"
+        )
+    return (
+        f"train.augment: code_switch: {share:.0%} of the words of {source}'s training examples "
+        f"have one of {lexicon.language}"
+    )

@@ -1,0 +1,48 @@
+"""Changed copies of the source's training examples, beside the originals; labels stay.
+
+One file adds one way. It defines `Options`, a subclass of `AugmentationOptions` with a `Literal`
+name, and how it changes a word; nothing else in the package names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """What words of the source are in one language."""
+
+    language: str
+    entries: Mapping[str, tuple[tuple[str, float], ...]]
+    """Case-folded word without punctuation -> (translation, probability), likeliest first."""
+    spaced: bool
+    """Whether the language sets spaces between words."""
+
+
+class AugmentationOptions(BaseModel):
+    """Base of every entry of `train.augment`; frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: str
+    copies: int = Field(2, ge=1, le=100)
+    """Changed copies of each example, beside the example itself."""
+    bilingual: ClassVar[bool] = False
+    """Whether `word` looks into a lexicon."""
+
+    def word(self, word: str, lexicon: Lexicon | None, draw: Random) -> str | None:
+        """What stands for a word: something else, nothing (empty), or None for the word itself.
+
+        Args:
+            word: as it stands between spaces, punctuation at its ends included.
+            lexicon: of the language that this copy of the example is changed into, for a bilingual
+                way.
+            draw: all chance comes from here.
+        """
+        raise NotImplementedError

@@ -1,0 +1,33 @@
+"""Words put into the target language, one by one (CoSDA-ML, Qin et al. 2020, arXiv:2006.06402).
+
+The task then learns on words of the target, in the order of the source.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from lowres.augmentations import AugmentationOptions, Lexicon
+from lowres.words import parted
+
+
+class Options(AugmentationOptions):
+    """By the word list `text.lexicon` and the words that `text.translations` aligns."""
+
+    name: Literal["code_switch"]
+    share: float = Field(1.0, gt=0, le=1)
+    """Of the words that have a translation: how many are put into the target language."""
+    bilingual: ClassVar[bool] = True
+
+    def word(self, word: str, lexicon: Lexicon | None, draw: Random) -> str | None:
+        """A translation, drawn by its probability, between the word's own punctuation."""
+        assert lexicon is not None, "bilingual"
+        before, core, after = parted(word)
+        found = lexicon.entries.get(core.casefold())
+        if not found or draw.random() >= self.share:
+            return None
+        (chosen,) = draw.choices([w for w, _ in found], [share for _, share in found])
+        return f"{before}{chosen}{after}"
