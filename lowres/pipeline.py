@@ -18,7 +18,6 @@ from lowres.progress import Progress, Silent
 from lowres.recipe import Recipe
 from lowres.recipe_loading import digest, dump
 from lowres.recipe_publish import PUBLISH
-from lowres.variants import BASE_AS_IS, Variant
 
 if TYPE_CHECKING:
     from lowres.augmentations import Lexicon
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from lowres.hardware import Hardware
     from lowres.material import LanguageText
     from lowres.results import Results
+    from lowres.variants import Variant
 
 RUNS = Path("runs")
 
@@ -215,8 +215,8 @@ class Study:
         """What a variant is trained on, and how it came to be."""
         labelled, notes = self.labelled, tuple[str, ...]()
         ids: dict[str, list[str]] = {}
-        # the base as it is knows nothing of a target: no pieces, no text, and none of its words
-        if self.recipe.train.augment and variant.system != BASE_AS_IS:
+        # the controls too, the base as it is among them: they differ in the base alone
+        if self.recipe.train.augment:
             labelled, notes = self._augmented(seed)
         if variant.shots is not None:
             from lowres import shots
