@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,12 @@ from lowres.errors import DataError, LanguageError
 
 @guarded
 def evaluate(
-    adapter: Annotated[Path, typer.Argument(help="An adapter's folder, or a run's.")],
+    adapter: Annotated[
+        str, typer.Argument(help="An adapter's folder, a run's, or a Hub id (namespace/name).")
+    ],
     data: Annotated[
-        str, typer.Option(help="Path template with {lang} and {split}, or a Hub data set's id.")
+        str,
+        typer.Option(help="Path, with {lang} and {split} in it or not, or a Hub data set's id."),
     ],
     lang: Annotated[list[str], typer.Option(help="Language to score; again for more.")],
     out: Annotated[Path, typer.Option(help="Folder for results.json and the answers.")],
@@ -24,29 +27,49 @@ def evaluate(
     column: Annotated[
         list[str] | None, typer.Option(help="What the data calls a field: text=sentence.")
     ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="A label of the data as the adapter says it: salud=health."),
+    ] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="What the data calls a language: yor_Latn=yoruba.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="csv, tsv, jsonl, parquet, conll, conllu or iob2.")
+    ] = "auto",
+    quoting: Annotated[str, typer.Option(help="Quotes in CSV and TSV: csv, none or auto.")] = (
+        "auto"
+    ),
     unseen_labels: Annotated[
         str, typer.Option(help="Labels the adapter does not know: error, drop or wrong.")
     ] = "error",
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Branch, tag or commit of the adapter.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Machine-readable standard output.")
     ] = False,
 ) -> None:
     """Score an adapter on new labelled data; results.json as a run writes it."""
-    from lowres import artifacts, predict, quiet, rating
+    from lowres import artifacts, quiet, rating
     from lowres.progress import Terminal
     from lowres.report import summary_table
 
-    asked = rating.Asked(_source(data, column or []), _codes(lang), _one(split), unseen_labels)
+    spec = rating.source(
+        data,
+        _one("--split", split, "train", "dev", "test"),
+        columns=_pairs("--column", column, "text=sentence"),
+        labels=_pairs("--label", label, "salud=health"),
+        names=_named(name),
+        format=form,
+        quoting=quoting,
+    )
+    unseen = _one("--unseen-labels", unseen_labels, "error", "drop", "wrong")
+    asked = rating.Asked(spec, _codes(lang), split, unseen)
     progress = Terminal()
     quiet.libraries()
-    folder = predict.find(adapter)
-    loaded = predict.load(folder)
-    for note in loaded.notes:
-        progress.say(f"note: {note}")
-    meta = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-    base = (str(meta["base"]), str(meta["quantization"]))
     with artifacts.new_folder(out, "--out") as work:
-        results = rating.rate(loaded, folder.name, base, asked, work, progress)
+        results = rating.rate(adapter, revision, asked, work, progress)
         text = results.model_dump_json(by_alias=True, indent=1)
         artifacts.write_text(work / "results.json", text + "\n")
     if as_json:
@@ -57,31 +80,36 @@ def evaluate(
     Console().print(summary_table(results))
 
 
-def _source(data: str, columns: list[str]) -> Any:
-    from pydantic import ValidationError
-
-    from lowres.recipe import DataSource
-
-    named = dict(pair.partition("=")[::2] for pair in columns)
-    hub = "{" not in data and data.count("/") == 1 and not Path(data).exists()
-    where = {"hub": data, "config": "{lang}"} if hub else {"files": data}
-    try:
-        return DataSource(**where, columns=named)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"--data or --column: {first['msg']}") from None
+def _pairs(option: str, given: list[str] | None, example: str) -> dict[str, str]:
+    found = {}
+    for pair in given or ():
+        # the last one, as labels may hold any letter
+        left, equals, right = pair.rpartition("=")
+        if not (left and equals and right):
+            raise DataError(f"{option} {pair}: expected two names with = between, as {example}")
+        found[left] = right
+    return found
 
 
-def _codes(given: list[str]) -> tuple[str, ...]:
+def _named(given: list[str] | None) -> dict[str, str]:
+    pairs = _pairs("--name", given, "yor_Latn=yoruba")
+    return {_code("--name", code): its for code, its in pairs.items()}
+
+
+def _codes(given: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_code("--lang", code) for code in given))
+
+
+def _code(option: str, given: str) -> str:
     from lowres.languages import canonical
 
     try:
-        return tuple(dict.fromkeys(canonical(code) for code in given))
+        return canonical(given)
     except ValueError as error:
-        raise LanguageError(f"--lang: {error}") from None
+        raise LanguageError(f"{option}: {error}") from None
 
 
-def _one(split: str) -> str:
-    if split not in ("train", "dev", "test"):
-        raise DataError(f"--split {split}: expected train, dev or test")
-    return split
+def _one(option: str, given: str, *known: str) -> str:
+    if given not in known:
+        raise DataError(f"{option} {given}: expected {', '.join(known[:-1])} or {known[-1]}")
+    return given

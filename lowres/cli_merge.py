@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @guarded
 def merge(
-    adapter: Annotated[Path, typer.Argument(help="An adapter's folder, or a run's.")],
+    adapter: Annotated[
+        str, typer.Argument(help="An adapter's folder, a run's, or a Hub id (namespace/name).")
+    ],
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     onnx: Annotated[
         bool, typer.Option("--onnx", help="Write model.onnx too, compared with onnxruntime.")
@@ -27,20 +29,22 @@ def merge(
         str | None,
         typer.Option("--language", "--lang", help="Where a run made an adapter a language: whose."),
     ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="Branch, tag or commit on the Hub.")
+    ] = None,
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Load a base of pickled weights (can run code).")
     ] = False,
 ) -> None:
     """Merge an adapter into its float base: a model that transformers loads by itself."""
-    from lowres import predict, quiet
+    from lowres import quiet
     from lowres.progress import Terminal
 
-    predict.find(adapter)
     progress = Terminal()
     quiet.libraries()
     from lowres import merge as merging
 
-    found = merging.merge(adapter, out, onnx, _code(language), allow_pickle)
+    found = merging.merge(adapter, out, onnx, _code(language), allow_pickle, revision)
     for line in _said(found, out):
         typer.echo(line)
     for note in found.notes:

@@ -263,11 +263,12 @@ def answer(summary: Summary) -> tuple[Part, ...]:
     if adapter is None:
         reason = "no seed of this run can be trusted" if not summary.trusted_seeds else "no target"
         return (Part(f"{taught}the adapter has no average to show: {reason}."),)
-    seeds = plural(adapter.seeds, "seed")
+    # an adapter that `lowres evaluate` scored is one, and no seed of a run
+    seeds = f", {plural(adapter.seeds, 'seed')}" if summary.trusted_seeds else ""
     parts = [
         Part(f"{taught}the adapter reaches {metric_name(summary.metric)} "),
         Part(number(adapter.mean), strong=True),
-        Part(f" (mean of {plural(adapter.languages, 'target')}, {seeds})"),
+        Part(f" (mean of {plural(adapter.languages, 'target')}{seeds})"),
     ]
     rivals = [
         (SYSTEMS.get(system, (system, system))[1], average.mean)

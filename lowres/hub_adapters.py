@@ -51,6 +51,18 @@ def is_id(name: str | Path) -> bool:
     return isinstance(name, str) and bases.is_hub_id(name) and not Path(name).exists()
 
 
+def place(name: str | Path, revision: str | None = None, language: str | None = None) -> Found:
+    """What a user calls an adapter: a folder as it is, or the files of a Hub id.
+
+    Raises what `fetch` does, and `RunError` for a revision of a folder.
+    """
+    if is_id(name):
+        return fetch(str(name), revision, language)
+    if revision is not None:
+        raise RunError(f"--revision {revision}: {name} is a folder; leave it out")
+    return Found(Path(name))
+
+
 def fetch(name: str, revision: str | None, language: str | None) -> Found:
     """The files of an adapter: from the Hub where it answers, else from the cache.
 

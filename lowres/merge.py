@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from safetensors import SafetensorError
 
-from lowres import artifacts, extension, inference, merge_source, onnx_export, predict, probe
+from lowres import (
+    artifacts,
+    extension,
+    hub_adapters,
+    inference,
+    merge_source,
+    onnx_export,
+    predict,
+    probe,
+)
 from lowres import rows as new_rows
 from lowres.errors import DeviceError, RunError
 from lowres.merge_source import Source
@@ -55,29 +64,33 @@ class Merged:
 
 
 def merge(
-    path: Path,
+    name: str | Path,
     out: Path,
     onnx: bool = False,
     language: str | None = None,
     allow_pickle: bool = False,
+    revision: str | None = None,
 ) -> Merged:
     """Merge an adapter into its base and write a model that transformers loads by itself.
 
     Args:
-        path: an adapter's folder, or a run's.
+        name: an adapter's folder, a run's, or `namespace/name` of the Hub.
         out: folder to write; it is whole or not there.
         onnx: write `model.onnx` too.
         language: which adapter of a run with `adapt.per_language`.
         allow_pickle: load a base whose weights are pickled (such files can run code).
+        revision: branch, tag or commit on the Hub.
 
     Raises:
         RunError: no adapter, several of them, one that cannot be merged; `out` is taken; the model
             read back gives other logits.
+        HubError: the Hub has no such adapter, or is out of reach and the cache has none.
         DeviceError: `onnx` without its packages.
     """
     if onnx:
         onnx_export.check_installed()
-    folder = merge_source.choose(path, language)
+    place = hub_adapters.place(name, revision, language)
+    folder = merge_source.choose(place.folder, language)
     with artifacts.new_folder(out.expanduser().resolve(), "OUT") as partial:
         source = merge_source.load(folder, allow_pickle)
         texts = probe.sentences(_new_pieces(folder))
@@ -103,7 +116,7 @@ def merge(
         widest_single=widest[torch.float32],
         agreeing=agreeing,
         onnx=exported,
-        notes=(*source.notes, *notes),
+        notes=(*([place.note] if place.note else []), *source.notes, *notes),
     )
 
 

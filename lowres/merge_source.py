@@ -40,9 +40,10 @@ def choose(path: Path, language: str | None) -> Path:
     Raises `RunError` where a run has one a language and none is named, or there is no such one.
     """
     folder = predict.find(path)
-    beside = adapter_files.of_language(folder, "")
-    found = beside.glob(f"*/{stacking.CONFIG}") if beside.is_dir() else ()
-    languages = sorted(file.parent.name for file in found)
+    # beside a run's adapter, inside a published one
+    places = (adapter_files.of_language(folder, ""), folder / "adapters")
+    found = {f.parent.name: f.parent for at in places for f in at.glob(f"*/{stacking.CONFIG}")}
+    languages = sorted(found)
     named = ", ".join(languages)
     if language is None:
         if languages and folder != path:
@@ -54,7 +55,7 @@ def choose(path: Path, language: str | None) -> Path:
     if language not in languages:
         there = f"there are: {named}" if languages else "it has one for all: leave --language out"
         raise RunError(f"--language {language}: {path} has no adapter of that language; {there}")
-    return adapter_files.of_language(folder, language)
+    return found[language]
 
 
 def load(folder: Path, allow_pickle: bool) -> Source:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TASKS: Final = {"SEQ_CLS": "classification", "TOKEN_CLS": "tagging"}
 """By peft's `task_type`, for adapters that no labels.json says more of."""
+LABEL: Final = "LABEL_{}"
+"""What transformers calls a label that nobody named."""
 _OUTPUT: Final = re.compile(r"(?:^|\.)classifier(?:\.out_proj)?\.weight$")
 """The layer of a head that has one row a label, in every architecture that lowres knows."""
 
@@ -34,6 +36,7 @@ class Plain:
     task: TaskOptions
     labels: tuple[str, ...]
     base: str
+    located: bases.LocatedBase
     note: str
 
 
@@ -62,8 +65,8 @@ def load(
             "it to say so either"
         )
     hub_adapters.check_weights(str(folder), [entry.name for entry in folder.iterdir()])
-    shapes = _shapes(folder)
-    outputs = [shape[0] for key, shape in shapes.items() if _OUTPUT.search(key)]
+    sizes = shapes(folder)
+    outputs = [shape[0] for key, shape in sizes.items() if _OUTPUT.search(key)]
     if len(outputs) != 1:
         raise RunError(
             f"{folder / stacking.WEIGHTS}: holds no trained head (a layer called classifier): it "
@@ -74,10 +77,10 @@ def load(
     options = Base.model_validate(
         {"name": name, "quantization": quantization, "allow_pickle": allow_pickle}
     )
-    labels = tuple(f"LABEL_{index}" for index in range(outputs[0]))
+    labels = tuple(LABEL.format(index) for index in range(outputs[0]))
     base = model.load_base(located, options, task, labels, hardware)
-    _check_head(base, task, shapes, located, folder)
-    _resize(base, shapes, stacking.token_ids(config))
+    _check_head(base, task, sizes, located, folder)
+    _resize(base, sizes, stacking.token_ids(config))
     network = _on(base, folder, name)
     note = (
         f"{folder}: has no labels.json, so these are not known: the labels' names (they are called "
@@ -85,7 +88,7 @@ def load(
         "were, and how the base was quantised in training"
     )
     tokenizer = adapter_files.tokenizer_of(folder, located)
-    return Plain(network, tokenizer, task, labels, name, note)
+    return Plain(network, tokenizer, task, labels, name, located, note)
 
 
 def longest(found: Plain, most: int) -> int:
@@ -138,7 +141,7 @@ def _on(base: PreTrainedModel, folder: Path, name: str) -> Any:
     return network.eval()
 
 
-def _shapes(folder: Path) -> dict[str, list[int]]:
+def shapes(folder: Path) -> dict[str, list[int]]:
     """Shape of every tensor of an adapter, by its key."""
     file = folder / stacking.WEIGHTS
     try:

@@ -60,6 +60,13 @@ class Adapter:
     batch_tokens: int = BATCH_TOKENS["cuda"]
     notes: tuple[str, ...] = ()
     """What whoever reads the answers should know."""
+    folder: Path | None = None
+    base: bases.LocatedBase | None = None
+    """Under it, as it was found here."""
+    quantization: str = "none"
+    """Of the base, as it was loaded here."""
+    languages: tuple[str, ...] = ()
+    """That have an adapter of their own beside this common one."""
 
     def predict(self, texts: Iterable[str], every: bool = False) -> list[Answer]:
         """One answer a text, in order, also for an empty one: `stream` as a list."""
@@ -235,15 +242,11 @@ def load(
         RunError: when there is no adapter, or one of another base or tokenizer.
         HubError: when the Hub has none, may not give it, or is out of reach and the cache has none.
     """
-    if hub_adapters.is_id(name):
-        place = hub_adapters.fetch(str(name), revision, language)
-    elif revision is not None:
-        raise RunError(f"--revision {revision}: {name} is a folder; leave it out")
-    else:
-        place = hub_adapters.Found(Path(name))
+    place = hub_adapters.place(name, revision, language)
     common = find(place.folder)
     folder = common if language is None else _of_language(common, language)
-    notes = [*([place.note] if place.note else []), *_own_adapters(common, language)]
+    own = () if language is not None else _own_languages(common)
+    notes = [*([place.note] if place.note else []), *([own_note(own)] if own else [])]
     hardware = detect()
     with quiet.loading():
         if not (folder / adapter_files.LABELS_FILE).is_file():
@@ -251,7 +254,9 @@ def load(
         else:
             found = _of_lowres(folder, hardware, quantization, allow_pickle, trimmed)
     tokens = BATCH_TOKENS[hardware.device]
-    return replace(found, batch_tokens=tokens, notes=(*notes, *found.notes))
+    return replace(
+        found, batch_tokens=tokens, notes=(*notes, *found.notes), folder=folder, languages=own
+    )
 
 
 def _of_lowres(
@@ -294,6 +299,8 @@ def _of_lowres(
         meta["max_tokens"],
         hardware,
         notes=_other_copy(meta, located),
+        base=located,
+        quantization=options.quantization,
     )
 
 
@@ -317,6 +324,8 @@ def _of_peft(
         room,
         hardware,
         notes=(f"{found.note}; read in windows of {room} sub-words",),
+        base=found.located,
+        quantization=quantization or "none",
     )
 
 
@@ -344,12 +353,14 @@ def _kept_file(folder: Path) -> Path:
     return found
 
 
-def _own_adapters(common: Path, language: str | None) -> tuple[str, ...]:
+def _own_languages(common: Path) -> tuple[str, ...]:
     places = (common / "adapters", adapter_files.of_language(common, "x").parent)
-    own = sorted({entry.name for place in places for entry in place.glob("*_*")})
-    if not own or language is not None:
-        return ()
-    return (f"{', '.join(own)} have adapters of their own, which --lang CODE takes",)
+    return tuple(sorted({entry.name for place in places for entry in place.glob("*_*")}))
+
+
+def own_note(languages: Iterable[str]) -> str:
+    """What is said of a common adapter where some languages have their own."""
+    return f"{', '.join(languages)} have adapters of their own, which --lang CODE takes"
 
 
 def _other_copy(meta: dict[str, Any], located: bases.LocatedBase) -> tuple[str, ...]:
