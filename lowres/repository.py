@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
@@ -95,7 +95,7 @@ def build(run: Path, repo_id: str, wanted: str, options: Publish, out: Path) -> 
             authors=options.authors,
             intended_use=options.intended_use,
             data=data,
-            datasets=_hub_sets(results),
+            datasets=tuple(one.name for one in data if one.hub),
             extended=_new_pieces(folder),
             megabytes=sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6,
             per_language=tuple(sorted(p.name for p in folder.glob(f"{ADAPTERS}/*"))),
@@ -107,7 +107,7 @@ def build(run: Path, repo_id: str, wanted: str, options: Publish, out: Path) -> 
         check(folder, results)
         shutil.rmtree(out, ignore_errors=True)
         folder.rename(out)
-    return Built(out, repo_id, seed, located, tuple(_unknown(data)))
+    return Built(out, repo_id, seed, located, tuple(licences.remarks(data, license_)))
 
 
 def _new_pieces(folder: Path) -> int:
@@ -167,29 +167,8 @@ def _base_id(results: Results) -> str:
     return results.base.hub_id
 
 
-def _sources(results: Results) -> Iterator[str]:
-    """Data sets by their Hub ids, else the files as the recipe names them."""
-    data = results.recipe["data"]
-    for part in (data, data.get("source") or {}):
-        files = part.get("files")
-        if files is not None:
-            yield from map(public, [files] if isinstance(files, str) else files.values())
-        elif part.get("hub"):
-            yield part["hub"]
-    text = results.recipe.get("text") or {}
-    for kind in ("files", "translations", "lexicon"):
-        given = text.get(kind)
-        if given is not None:
-            yield from map(public, [given] if isinstance(given, str) else given.values())
-
-
-def _hub_sets(results: Results) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(s for s in _sources(results) if re.fullmatch(r"[\w.-]+/[\w.-]+", s)))
-
-
 def _data(results: Results, options: Publish) -> tuple[licences.DataLicence, ...]:
-    given = {public(name): licence for name, licence in options.data_licenses.items()}
-    return tuple(licences.of(name, given) for name in dict.fromkeys(_sources(results)))
+    return licences.of_recipe(results.recipe, options.data_licenses, public)
 
 
 def _licence(options: Publish, data: Sequence[licences.DataLicence]) -> str:
@@ -206,15 +185,6 @@ def _licence(options: Publish, data: Sequence[licences.DataLicence]) -> str:
             "publish.data_licenses"
         )
     return options.license
-
-
-def _unknown(data: Sequence[licences.DataLicence]) -> Iterator[str]:
-    for one in data:
-        if one.licence is None:
-            yield (
-                f"the licence of {one.name} is not known; the card says so "
-                "(publish.data_licenses names it)"
-            )
 
 
 def _parent(out: Path) -> Path:
