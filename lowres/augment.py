@@ -23,26 +23,26 @@ def augment(
     data: LabelledData,
     ways: Sequence[AugmentationOptions],
     task: TaskOptions,
-    lexicons: Sequence[Lexicon],
+    lexicons: Sequence[Sequence[Lexicon]],
     source: str,
     seed: int,
 ) -> tuple[LabelledData, tuple[str, ...]]:
     """The data with the copies of every way, whose ids say of what, and notes on them.
 
-    Where there are several languages, each copy of an example is put into one of them, in turn.
-    Words inside entities stay as they are: their tags would no longer fit.
+    `lexicons` are of each way, none of one that is not bilingual. Where there are several
+    languages, each copy of an example is put into one of them, in turn. Words inside entities stay
+    as they are: their tags would no longer fit.
 
     Raises:
         DataError: when hardly a word of the examples is in a lexicon.
     """
     parts, notes = [data.train], []
     rows = data.train.to_list()
-    for way in ways:
-        if way.bilingual:
-            notes += [_covered(rows, lexicon, task, source) for lexicon in lexicons]
+    for way, own in zip(ways, lexicons, strict=True):
+        notes += [_covered(rows, lexicon, task, source) for lexicon in own]
         # one way's draws do not depend on those of another
         draw = Random(f"{seed} {way.name}")
-        languages = lexicons if way.bilingual else (None,)
+        languages = own or (None,)
         made = [
             _changed(row, copy, way, languages[(number + copy) % len(languages)], task, draw)
             for copy in range(way.copies)
@@ -120,9 +120,8 @@ def _covered(
     if share < COVERED:
         raise DataError(
             f"train.augment: code_switch: {share:.0%} of the words of {source}'s training examples "
-            f"have a word of {lexicon.language} in text.translations and text.lexicon, at least "
-            f"{COVERED:.0%} are needed; are they translations into {source}, words of "
-            f"{lexicon.language} first?"
+            f"have a word of {lexicon.language}, at least {COVERED:.0%} are needed; do word list "
+            f"and text.translations translate between {source} and {lexicon.language}?"
         )
     return (
         f"train.augment: code_switch: {share:.0%} of the words of {source}'s training examples "

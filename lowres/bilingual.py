@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from lowres import corpus
+from lowres import artifacts, corpus, material, model
 from lowres.alignment import align
 from lowres.augmentations import Lexicon
+from lowres.errors import DataError
 from lowres.material import LanguageText
 from lowres.words import parted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from lowres.bases import LocatedBase
+    from lowres.recipe import Recipe
 
 MOST: Final = 3
 """Translations of a word that are kept."""
@@ -26,18 +31,85 @@ LISTED: Final = 0.5
 """Share of the word list where a word has both its entries and aligned words."""
 
 
-def lexicon(text: LanguageText, tokenizer: PreTrainedTokenizerBase) -> Lexicon:
-    """The translations of one language's text, read from the source's side.
+def of_recipe(recipe: Recipe, number: int, located: LocatedBase) -> tuple[Lexicon, ...]:
+    """What the n-th way of `train.augment` looks words up in: its own lists, else `text`.
 
-    Args:
-        text: of a language; its held-out lines are not looked at.
-        tokenizer: fast; its pieces are the words of a language that sets no spaces.
+    Raises `DataError` for a list or a text that cannot be read.
+    """
+    way, targets = recipe.train.augment[number], recipe.languages.targets
+    if not way.bilingual:
+        return ()
+    if way.word_lists() is not None:
+        key = f"train.augment[{number}].lexicon"
+        return tuple(of_lists(way.word_lists(), targets, key))
+    assert recipe.text is not None, "the recipe's own check"
+    tokenizer = model.load_tokenizer(located)
+    return tuple(of_text(text, tokenizer) for text in material.load(recipe.text, targets))
+
+
+def digests(recipe: Recipe, number: int) -> list[str]:
+    """Of all that `of_recipe` reads; it takes seconds a language to align, and this none."""
+    way, targets = recipe.train.augment[number], recipe.languages.targets
+    if not way.bilingual:
+        return []
+    if way.word_lists() is not None:
+        files = _paths(way.word_lists(), targets, f"train.augment[{number}].lexicon")
+        return [artifacts.file_hash(file) for file in files.values()]
+    assert recipe.text is not None, "the recipe's own check"
+    return [text.digest() for text in material.load(recipe.text, targets)]
+
+
+def of_text(text: LanguageText, tokenizer: PreTrainedTokenizerBase) -> Lexicon:
+    """By a language's word list and the words that its lines align, held-out ones left out.
+
+    `tokenizer` is a fast one; its pieces are the words of a language that sets no spaces.
     """
     spaced = text.language.split("_")[1] not in corpus.SPACELESS
     parts = _words if spaced else partial(_pieces, tokenizer)
-    aligned = _aligned(text.learning_pairs, parts)
+    return _together(text.language, text.lexicon, _aligned(text.learning_pairs, parts))
+
+
+def of_lists(named: str | Mapping[str, str], targets: Sequence[str], key: str) -> list[Lexicon]:
+    """By word lists alone, a file a language.
+
+    Args:
+        named: template with `{lang}` for all targets, or a path for some.
+        targets: languages of the study.
+        key: of the recipe, for errors.
+
+    Raises:
+        DataError: for a file that is missing or no word list.
+    """
+    files = _paths(named, targets, key)
+    return [_together(code, material.read_lexicon(file, key), {}) for code, file in files.items()]
+
+
+def _paths(named: str | Mapping[str, str], targets: Sequence[str], key: str) -> dict[str, Path]:
+    each = named if not isinstance(named, str) else dict.fromkeys(targets, named)
+    others = [code for code in each if code not in targets]
+    if others:
+        raise DataError(
+            f"{key}: names {', '.join(others)}; expected targets ({', '.join(targets)})"
+        )
+    files = {code: Path(path.replace("{lang}", code)).expanduser() for code, path in each.items()}
+    missing = [code for code, file in files.items() if not file.is_file()]
+    if missing:
+        raise DataError(
+            f"{key}: no file {files[missing[0]]} ({', '.join(missing)}); add it, or name the files "
+            "that are there one by one: {code: path}"
+        )
+    return files
+
+
+def _together(
+    language: str,
+    listing: Sequence[tuple[str, str]],
+    aligned: Mapping[str, list[tuple[str, float]]],
+) -> Lexicon:
+    """Both as one, read from the source's side."""
+    spaced = language.split("_")[1] not in corpus.SPACELESS
     listed: defaultdict[str, list[str]] = defaultdict(list)
-    for word, translation in text.lexicon:
+    for word, translation in listing:
         listed[translation.strip().casefold()].append(word.strip())
     entries = {}
     for word in sorted({*aligned, *listed}):
@@ -47,7 +119,7 @@ def lexicon(text: LanguageText, tokenizer: PreTrainedTokenizerBase) -> Lexicon:
             own = [(each, LISTED * share) for each, share in own]
             found = [(each, (1 - LISTED) * share) for each, share in found]
         entries[word] = tuple(sorted([*own, *found], key=lambda pair: (-pair[1], pair[0])))
-    return Lexicon(text.language, entries, spaced)
+    return Lexicon(language, entries, spaced)
 
 
 def _aligned(
@@ -93,9 +165,9 @@ def _aligned(
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, line: str) -> list[str]:
     """A line as it is parted, in its own letters."""
-    spans = tokenizer(line, add_special_tokens=False, return_offsets_mapping=True)
+    encoding = tokenizer.backend_tokenizer.encode(line, add_special_tokens=False)
     # bytes of one letter have the span of it, all of them
-    found = dict.fromkeys(tuple(span) for span in spans["offset_mapping"])
+    found = dict.fromkeys(encoding.offsets)
     return [piece for start, end in found if (piece := parted(line[start:end])[1])]
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from lowres.bases import LocatedBase
     from lowres.data import LabelledData
     from lowres.hardware import Hardware
-    from lowres.material import LanguageText
     from lowres.results import Results
     from lowres.variants import Variant
 
@@ -204,8 +203,11 @@ class Study:
             "dev": self.labelled.dev.to_dict(),
             "labels": self.labelled.labels,
         }
-        if any(way.bilingual for way in self.recipe.train.augment):
-            plain["words"] = [text.digest() for text in self.texts]
+        if self.recipe.train.augment:
+            from lowres import bilingual
+
+            ways = range(len(self.recipe.train.augment))
+            plain["words"] = [bilingual.digests(self.recipe, number) for number in ways]
         if self.recipe.languages.shots:
             shown = {code: rows.to_dict() for code, rows in self.labelled.target_train.items()}
             plain["target_train"] = shown
@@ -230,24 +232,17 @@ class Study:
 
         recipe = self.recipe
         ways, source = recipe.train.augment, ", ".join(recipe.languages.source)
-        lexicons = self.lexicons if any(way.bilingual for way in ways) else ()
-        return augment.augment(self.labelled, ways, recipe.task, lexicons, source, seed)
+        return augment.augment(self.labelled, ways, recipe.task, self.lexicons, source, seed)
 
     @cached_property
-    def texts(self) -> tuple[LanguageText, ...]:
-        """The raw text of the languages, to take words from."""
-        from lowres import material
+    def lexicons(self) -> tuple[tuple[Lexicon, ...], ...]:
+        """Words of the source in every target, for each way of `train.augment`."""
+        from lowres import bilingual
 
-        recipe = self.recipe
-        return material.load(recipe.text, recipe.languages.targets) if recipe.text else ()
-
-    @cached_property
-    def lexicons(self) -> tuple[Lexicon, ...]:
-        """Words of the source in every language that has text."""
-        from lowres import bilingual, model
-
-        tokenizer = model.load_tokenizer(self.own.located)
-        return tuple(bilingual.lexicon(text, tokenizer) for text in self.texts)
+        return tuple(
+            bilingual.of_recipe(self.recipe, number, self.own.located)
+            for number in range(len(self.recipe.train.augment))
+        )
 
 
 def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, team: _Team) -> None:

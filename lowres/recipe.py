@@ -323,12 +323,12 @@ class Recipe(Section):
         for fault in text_faults(self.text, self.tokenizer, self.adapt, self.languages.targets):
             raise ValueError(fault)
         text = self.text
-        if any(way.bilingual for way in self.train.augment) and (
+        if any(way.bilingual and not way.word_lists() for way in self.train.augment) and (
             text is None or (text.translations is None and text.lexicon is None)
         ):
             raise ValueError(
-                "train.augment: code_switch needs words of the targets: give text.lexicon, or "
-                "text.files and text.translations"
+                "train.augment: code_switch needs words of the targets: give it a lexicon, or "
+                "text.files with text.translations"
             )
         if self.adapt is not None and self.adapt.per_language and self.languages.shots:
             raise ValueError(

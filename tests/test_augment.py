@@ -34,7 +34,8 @@ def of_tags(rows):
 
 def made(data, task, ways, lexicons=(NUER,), seed=1):
     options = registry.module("tasks", task).Options(name=task)
-    return augment(data, ways, options, lexicons, "eng_Latn", seed)
+    own = [lexicons if each.bilingual else () for each in ways]
+    return augment(data, ways, options, own, "eng_Latn", seed)
 
 
 def words(row):

@@ -356,7 +356,7 @@ def test_controls_are_trained_on_the_same_copies(tmp_path, tiny_unigram_base):
 
 def test_words_need_text(tmp_path, tiny_unigram_base):
     train = {"augment": [{"name": "code_switch"}]}
-    with pytest.raises(RecipeError, match=r"code_switch needs words of the targets: give text"):
+    with pytest.raises(RecipeError, match=r"code_switch needs words of the targets: give it"):
         study(tmp_path, tiny_unigram_base, train=train, text=None, tokenizer=None, adapt=None)
     with pytest.raises(RecipeError, match="unknown way to augment 'code_swich'"):
         study(tmp_path, tiny_unigram_base, train={"augment": [{"name": "code_swich"}]})

@@ -36,6 +36,10 @@ class AugmentationOptions(BaseModel):
     bilingual: ClassVar[bool] = False
     """Whether `word` looks into a lexicon."""
 
+    def word_lists(self) -> str | dict[str, str] | None:
+        """Files that a bilingual way takes its words from; None for the recipe's `text`."""
+        return None
+
     def word(self, word: str, lexicon: Lexicon | None, draw: Random) -> str | None:
         """What stands for a word: something else, nothing (empty), or None for the word itself.
 

@@ -15,12 +15,20 @@ from lowres.words import parted
 
 
 class Options(AugmentationOptions):
-    """By the word list `text.lexicon` and the words that `text.translations` aligns."""
+    """By word lists, and by the words that `text.translations` aligns."""
 
     name: Literal["code_switch"]
+    lexicon: str | dict[str, str] | None = None
+    """Word lists: translation, tab, word in the target (as GATITOS has them); a template with
+    `{lang}`, or one path a language. By default the recipe's `text`: its word lists and aligned
+    lines."""
     share: float = Field(1.0, gt=0, le=1)
     """Of the words that have a translation: how many are put into the target language."""
     bilingual: ClassVar[bool] = True
+
+    def word_lists(self) -> str | dict[str, str] | None:
+        """The way's own, if it has any."""
+        return self.lexicon
 
     def word(self, word: str, lexicon: Lexicon | None, draw: Random) -> str | None:
         """A translation, drawn by its probability, between the word's own punctuation."""
