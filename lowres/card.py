@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lowres import figures, gains
+from lowres import card_files, card_limits, figures, gains, licences
 from lowres.figures import ADAPTER, number
 from lowres.languages import describe
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from lowres.results import Results, Score
 
 PLOT = "transfer.svg"
-BAD = ("negative transfer", "collapsed", "no better than TF-IDF", "no better than lookup")
 PIPELINES = {
     "classification": "text-classification",
     "pairs": "text-classification",
@@ -37,6 +36,16 @@ _TEX = {
     **{letter: f"\\{letter}" for letter in "{}%#$&_"},
 }
 _SPECIAL = re.compile(r"([\\`*_\[\]#!~$|{}])")
+_BEGINNING = re.compile(r"([-+=]|\d+(?=[.)]))")
+"""What makes a list or a line of a heading where a line begins with it."""
+_LINK = re.compile(
+    r"((?:[a-z][a-z0-9+.-]*://|www\.)[^\s`<>|]+|[^\s`<>|]+@[^\s`<>|]+)", re.IGNORECASE
+)
+"""What the Hub's Markdown turns into links by itself."""
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)
+"""Control characters, among them those that turn the order of letters around."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +85,37 @@ class Line:
 
 
 def markdown(text: object) -> str:
-    """Text as Markdown shows it, whatever it holds: no markup, no HTML, on one line."""
+    """Text as Markdown shows it, whatever it holds: no markup, no HTML, no link, on one line.
+
+    Web addresses are shown as code, which no renderer links; characters that nobody sees, by their
+    numbers.
+    """
+    parts = _LINK.split(_visible(text))
+    shown = "".join(f"`{part}`" if at % 2 else _plain(part) for at, part in enumerate(parts))
+    return _BEGINNING.sub(_escaped, shown, count=1) if _BEGINNING.match(shown) else shown
+
+
+def code(text: object) -> str:
+    """Text as code in a line of Markdown, whatever it holds."""
+    line = _visible(text)
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    edge = "`" * (longest + 1)
+    return f"{edge} {line} {edge}" if longest else f"{edge}{line}{edge}"
+
+
+def _visible(text: object) -> str:
     line = " ".join(str(text).split())
-    line = _SPECIAL.sub(r"\\\1", line)
+    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+
+
+def _plain(text: str) -> str:
+    line = _SPECIAL.sub(r"\\\1", text)
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _escaped(beginning: re.Match[str]) -> str:
+    """`1` of a list is escaped at its dot."""
+    return f"{beginning[0]}\\" if beginning[0].isdigit() else f"\\{beginning[0]}"
 
 
 def bibtex(text: object) -> str:
@@ -107,6 +143,7 @@ def render(results: Results, facts: Facts) -> str:
     )
     environment.filters |= {
         "md": markdown,
+        "code": code,
         "bibtex": bibtex,
         "author": _author,
         "number": number,
@@ -200,7 +237,11 @@ def _view(results: Results, facts: Facts) -> dict[str, Any]:
         "summary": summary,
         "lines": lines,
         "answer": "".join(part.text for part in figures.answer(summary)),
-        "badly": [line for line in lines if line.verdict in BAD],
+        "badly": card_limits.badly(summary, own),
+        "better_taught": card_limits.better_taught(summary, own),
+        "alike": [r for one in facts.data if (r := licences.alike(one, facts.license))],
+        "needed": card_files.needed(results),
+        "from_the_hub": card_files.from_the_hub(results),
         "gains": gains.of(results, summary.metric),
         "record": record,
         "plot": PLOT,

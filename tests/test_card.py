@@ -125,11 +125,170 @@ def test_bibtex():
     assert "author = {{Ada and Sons} and Müller and Doe, Jane}," in text
 
 
+def badly(text):
+    """The bullets of those it should not be relied on for."""
+    body = text.partition("**Do not rely on it for:**")[2].partition("Of all languages:")[0]
+    return [line for line in body.splitlines() if line.startswith("- ")]
+
+
 def test_who_is_served_badly_is_said():
     text = drawn()
-    (line,) = [x for x in text.splitlines() if x.startswith("- **Do not rely on it for**")]
-    assert "N’Ko (negative transfer)" in line
-    assert "Tamazight (no better than TF-IDF)" in line
+    lines = badly(text)
+    assert [line.partition(" (")[0] for line in lines] == ["- Central Atlas Tamazight", "- N’Ko"]
+    assert "(`tzm_Tfng`), 0.113 (0.070 to 0.156): no better than TF-IDF" in lines[0]
+    assert "less than half of the source's 0.894" in lines[0]
+    assert "negative transfer; below the frozen base (0.091)" in lines[1]
+    (taught,) = [line for line in text.splitlines() if "labels of the language itself" in line]
+    assert "Yoruba (0.634 against 0.620)" in taught
+    assert "Hausa" not in taught
+
+
+def changed(code, role="target", **systems):
+    """The usual results, but for the scores of one language; seed 1 is the one published."""
+    results = make_results()
+    scores = []
+    for score in results.scores:
+        value = systems.get(score.system) if score.language == code else None
+        if value is not None and score.seed in (None, 1):
+            low, high = value - 0.05, value + 0.05
+            score = score.model_copy(update={"value": value, "low": low, "high": high})
+        scores.append(score)
+    return results.model_copy(update={"scores": scores})
+
+
+@pytest.mark.parametrize(
+    ("code", "systems", "says"),
+    [
+        # transfers, says the verdict, and yet the frozen base does better
+        ("hau_Latn", {"adapter": 0.53, "probe": 0.534}, "below the frozen base (0.534)."),
+        ("hau_Latn", {"adapter": 0.47, "probe": 0.534}, "(0.534), and so is the upper end."),
+        ("hau_Latn", {"adapter": 0.53, "tfidf": 0.6}, "below TF-IDF (0.600), and so"),
+        ("hau_Latn", {"adapter": 0.44, "probe": 0.1}, "less than half of the source's 0.894."),
+        ("eng_Latn", {"adapter": 0.86}, "below the frozen base (0.871)."),
+    ],
+)
+def test_a_language_below_a_baseline_or_half_of_the_source(code, systems, says):
+    (line,) = [x for x in badly(drawn(changed(code, **systems))) if code in x]
+    assert says in f"{line}."
+    figure = f"{systems['adapter']:.3f} ({systems['adapter'] - 0.05:.3f} to "
+    assert figure in line
+
+
+def test_a_language_that_is_not_judged_is_named():
+    results = make_results()
+    verdicts = [
+        v.model_copy(update={"verdict": "not judged", "reason": "no baseline was run"})
+        for v in results.verdicts
+        if v.language == "hin_Deva"
+    ]
+    lines = badly(drawn(results.model_copy(update={"verdicts": verdicts})))
+    assert len(lines) == 10, "nine targets without a verdict are not judged either"
+    (hindi,) = [line for line in lines if "Hindi" in line]
+    assert hindi.endswith("): not judged: no baseline was run")
+
+
+def test_nobody_is_served_badly():
+    results = make_results()
+    bad = ("tzm_Tfng", "nqo_Nkoo")
+    fields = {"languages": "code", "scores": "language", "verdicts": "language"}
+    kept = {
+        name: [row for row in getattr(results, name) if getattr(row, key) not in bad]
+        for name, key in fields.items()
+    }
+    text = drawn(results.model_copy(update=kept))
+    assert badly(text) == []
+    assert "- No language of the table is below a baseline or below half" in text
+
+
+LOCAL = "sib200/{lang}/{split}.tsv"
+
+
+def reading(**sections):
+    results = make_results()
+    return results.model_copy(update={"recipe": results.recipe | sections})
+
+
+def test_what_the_reader_must_put_where():
+    data = {"hub": "Davlan/sib200", "files": LOCAL, "names": {"eng_Latn": "english"}}
+    recipe = {
+        "data": data,
+        "languages": {"source": "eng_Latn", "targets": ["yor_Latn", "tzm_Tfng"]},
+        "text": {"files": "text/{lang}.txt", "lexicon": {"tzm_Tfng": "ber.tsv"}},
+        "tokenizer": {"extend": {"keep": ["old.txt"], "prebuilt": ["tzm_Tfng", "my/pieces"]}},
+        "train": {"augment": [{"name": "code_switch", "lexicon": "words/{lang}.tsv"}]},
+    }
+    text = drawn(reading(**recipe))
+    listed = text.partition("It reads files that are not here")[2].partition("```")[0]
+    lines = [line for line in listed.splitlines() if line.startswith("- ")]
+    assert lines == [
+        "- `sib200/{lang}/{split}.tsv`: labelled data, train, dev, test of eng\\_Latn; test of "
+        "yor\\_Latn, tzm\\_Tfng; \\{lang\\} is english for eng\\_Latn",
+        "- `text/{lang}.txt`: raw text, one sentence a line: yor\\_Latn, tzm\\_Tfng",
+        "- `ber.tsv`: word lists: tzm\\_Tfng",
+        "- `old.txt`: text whose pieces stay as they are",
+        "- `my/pieces`: an extension of the tokenizer",
+        "- `words/{lang}.tsv`: word lists of code\\_switch: yor\\_Latn, tzm\\_Tfng",
+    ]
+    assert "add `data.files=null` to it: then it reads Davlan/sib200 from the Hub." in text
+
+
+def test_what_is_in_lowres_or_on_the_hub_need_not_be_put_anywhere():
+    for data in ({"hub": "Davlan/sib200"}, {"files": "lowres:demo/{lang}/{split}.tsv"}):
+        text = drawn(reading(data=data))
+        assert "Again, from the `recipe.yaml` in this repository:" in text
+        assert "files=null" not in text
+
+
+def test_licences_of_the_data_are_said_as_far_as_they_are_known():
+    data = (
+        licences.DataLicence("ada/set", None, "", hub=True),
+        licences.DataLicence("x/{lang}.tsv", None),
+        licences.of("Davlan/sib200", {}),
+    )
+    text = drawn(data=data, license="mit")
+    assert (
+        "- [ada/set](https://huggingface.co/datasets/ada/set): licence not known to lowres, "
+        "see its page\n"
+    ) in text
+    assert "- x/\\{lang\\}.tsv: licence not stated\n" in text
+    assert "Davlan/sib200 is cc-by-sa-4.0, share-alike" in text
+    assert "share-alike" not in drawn(license="cc-by-sa-4.0")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("see https://evil.example/x now", "see `https://evil.example/x` now"),
+        ("www.evil.example", "`www.evil.example`"),
+        ("write to a.b@evil.example.", "write to `a.b@evil.example.`"),
+        ("HTTP://x|y `z`", "`HTTP://x`\\|y \\`z\\`"),
+        ("- - - x", "\\- - - x"),
+        ("1. x", "1\\. x"),
+        ("12) x", "12\\) x"),
+        ("+ x", "\\+ x"),
+        ("=== x", "\\=== x"),
+        ("# x", "\\# x"),
+        ("> x", "&gt; x"),
+        ("    code", "code"),
+        ("~~~ x", "\\~\\~\\~ x"),
+        ("1.5 points - so", "1\\.5 points - so"),
+        ("a\u202egnp.exe", "a\\\\u202egnp.exe"),
+        ("a\u2066b\u200fc\x07", "a\\\\u2066b\\\\u200fc\\\\u0007"),
+        ("نیوکلئس\u200cدو", "نیوکلئس\u200cدو"),
+    ],
+)
+def test_free_text_makes_no_structure_and_no_link(text, shown):
+    assert card.markdown(text) == shown
+    from markdown_it import MarkdownIt
+
+    html = MarkdownIt("gfm-like", {"linkify": False}).render(card.markdown(text))
+    assert re.fullmatch(r"<p>[^\n]*</p>\n", html), html
+    assert not re.search(r"<(?!/?p>|/?code>)", html)
+
+
+def test_code_in_a_line():
+    assert card.code("a|b") == "`a|b`"
+    assert card.code("a`b``c\nd") == "``` a`b``c d ```"
 
 
 def test_scores_that_are_no_numbers_are_left_out_of_the_metadata():
