@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lowres.cli_guard import guarded
 from lowres.errors import DataError, LanguageError
+
+if TYPE_CHECKING:
+    from lowres.rating import Asked
+    from lowres.results import Results
 
 
 @guarded
@@ -51,9 +55,7 @@ def evaluate(
     ] = False,
 ) -> None:
     """Score an adapter on new labelled data; results.json as a run writes it."""
-    from lowres import artifacts, quiet, rating
-    from lowres.progress import Terminal
-    from lowres.report import summary_table
+    from lowres import rating
 
     spec = rating.source(
         data,
@@ -66,18 +68,27 @@ def evaluate(
     )
     unseen = _one("--unseen-labels", unseen_labels, "error", "drop", "wrong")
     asked = rating.Asked(spec, _codes(lang), split, unseen)
-    progress = Terminal()
-    quiet.libraries()
-    with artifacts.new_folder(out, "--out") as work:
-        results = rating.rate(adapter, revision, asked, work, progress)
-        text = results.model_dump_json(by_alias=True, indent=1)
-        artifacts.write_text(work / "results.json", text + "\n")
+    results = _rated(adapter, revision, asked, out)
     if as_json:
-        typer.echo(text)
+        typer.echo(results.model_dump_json(by_alias=True, indent=1))
         return
     from rich.console import Console
 
+    from lowres.report import summary_table
+
     Console().print(summary_table(results))
+
+
+def _rated(adapter: str, revision: str | None, asked: Asked, out: Path) -> Results:
+    from lowres import artifacts, quiet, rating
+    from lowres.progress import Terminal
+
+    quiet.libraries()
+    with artifacts.new_folder(out, "--out") as work:
+        results = rating.rate(adapter, revision, asked, work, Terminal())
+        text = results.model_dump_json(by_alias=True, indent=1)
+        artifacts.write_text(work / "results.json", text + "\n")
+    return results
 
 
 def _pairs(option: str, given: list[str] | None, example: str) -> dict[str, str]:

@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 from lowres import predict, repository, snapshots
 from lowres.cli import app
+from lowres.recipe import Recipe
 from lowres.recipe_publish import Publish
+from lowres.results import DataRecord
 
 NAME = "ada/topics"
 
@@ -98,3 +100,61 @@ def test_evaluate_by_id(hub, tmp_path, tiny_unigram_base):
     missing = call("evaluate", "ada/nothing", *data[:-1], tmp_path / "other")
     assert missing.exit_code == 2
     assert "has no such model, or it is private" in missing.stderr
+
+
+def examples(folder, languages):
+    for code in languages:
+        for split, count in (("train", 24), ("dev", 6), ("test", 9)):
+            rows = "".join(f"{code} market {i},{'abc'[i % 3]}\n" for i in range(count))
+            file = folder / code / f"{split}.csv"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"text,label\n{rows}", encoding="utf-8")
+
+
+def test_the_run_is_made_again_as_the_card_says(hub, tmp_path, tiny_unigram_base, monkeypatch):
+    """In a folder that has `recipe.yaml` and, at first, nothing else."""
+    languages = ["eng_Latn", "swh_Latn"]
+    data = tmp_path / "far" / "away" / "topics"
+    examples(data, languages)
+    recipe = {
+        "name": "topics",
+        "base": {"name": tiny_run.BASE_ID, "quantization": "none"},
+        "languages": {"source": languages[:1], "targets": languages[1:]},
+        "data": {"files": f"{data}/{{lang}}/{{split}}.csv"},
+        "task": {"name": "classification"},
+        "train": {"epochs": 1, "max_tokens": 16},
+        "evaluate": {"baselines": [], "bootstrap": 100},
+        "seeds": [1, 2],
+    }
+    records = [
+        DataRecord(language=code, split=split, n=9, where=f"{data}/{code}/{split}.csv")
+        for code, splits in zip(languages, (("train", "dev", "test"), ("test",)), strict=True)
+        for split in splits
+    ]
+    whole = Recipe.model_validate(recipe).model_dump(mode="json", exclude={"publish"})
+    card = published(hub, tmp_path, tiny_unigram_base, recipe=whole, data=records)
+    there = tmp_path / "there"
+    there.mkdir()
+    monkeypatch.chdir(there)
+    (there / "recipe.yaml").write_bytes(hub.files(NAME)["recipe.yaml"])
+    (command,) = [words for words in commands(card) if words[0] == "run"]
+    assert call(*command).exit_code == 2
+    ((path, holds),) = re.findall(r"^- `([^`]+)`: (.*)$", card, re.MULTILINE)
+    assert holds == r"labelled data, train, dev, test of eng\_Latn; test of swh\_Latn"
+    examples(there / path.partition("{lang}")[0], languages)
+    done = call(*command)
+    assert done.exit_code in (0, 3), done.stderr
+    (results,) = there.glob("runs/topics-*/results.json")
+    made = json.loads(results.read_text(encoding="utf-8"))
+    assert [seed["seed"] for seed in made["seeds"]] == [1]
+
+
+def test_sets_of_the_hub_in_place_of_files(monkeypatch, tmp_path):
+    """What the card says to add is read as it is meant."""
+    monkeypatch.chdir(tmp_path)
+    lines = "name: x\nbase: {name: e5-small}\nlanguages: {source: eng_Latn, targets: yor_Latn}\n"
+    lines += "data: {hub: mteb/sib200, config: '{lang}', files: 'x/{lang}/{split}.tsv'}\n"
+    (tmp_path / "recipe.yaml").write_text(lines + "task: {name: classification}\n")
+    assert "data missing" in call("validate", "recipe.yaml").stderr
+    done = call("validate", "recipe.yaml", "data.files=null")
+    assert done.exit_code == 0, done.stderr
