@@ -14,12 +14,15 @@ from lowres.figures import LanguageRow, Summary
 from lowres.results import Results
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 720, 210, 60, 34, 26
+MARGIN, LINE = 10, 17
+LONGEST = 27
+"""Letters of a name that fit beside the bars; a longer one is cut where all can see it."""
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 .small { font-size: 11px; fill: #59636e; }
 .grid { stroke: #d1d9e0; }
-.source { fill: #8c959f; } .target { fill: #0969da; }
-.whisker { stroke: #1f2328; } .base { stroke: #bc4c00; stroke-width: 2; }
+.source { fill: #8c959f; } .target { fill: #0969da; } rect { fill-opacity: 0.75; }
+.whisker { stroke: #1f2328; stroke-width: 1.5; } .base { stroke: #bc4c00; stroke-width: 2; }
 @media (prefers-color-scheme: dark) {
 text, .whisker { fill: #f0f6fc; stroke: none; } .small { fill: #9198a1; }
 .grid { stroke: #3d444d; } .whisker { stroke: #f0f6fc; } .target { fill: #4493f8; }
@@ -32,7 +35,9 @@ def draw(results: Results) -> str:
     """The picture as SVG; text in it is escaped by the XML writer."""
     summary = figures.summarise(results)
     rows = [*summary.sources, *summary.targets]
-    height = TOP + ROW * len(rows) + 26
+    caption = _caption(summary)
+    below = TOP + ROW * len(rows)
+    height = below + 10 + LINE * len(caption)
     svg = Element(
         "svg",
         {
@@ -51,15 +56,26 @@ def draw(results: Results) -> str:
         _text(svg, "small", _x(tick), TOP - 12, "middle", f"{tick:g}")
     for index, row in enumerate(rows):
         _row(svg, row, summary, TOP + ROW * index)
-    said = f"{metric}; bars: the adapter; line: 95% interval"
-    if summary.baselines:
-        said += "; orange: best baseline without labels of the target"
-    _text(svg, "small", LEFT, height - 8, "start", said)
+    for index, said in enumerate(caption, start=1):
+        _text(svg, "small", MARGIN, below + 4 + LINE * index, "start", said)
     return ElementTree.tostring(svg, encoding="unicode") + "\n"
 
 
+def _caption(summary: Summary) -> list[str]:
+    """Lines that are not wider than the picture, at some 6 units a letter."""
+    seeds = len(summary.trusted_seeds)
+    mean = f", mean of {seeds} seeds" if seeds > 1 else ""
+    lines = [
+        f"{figures.metric_name(summary.metric)}{mean}. Bars: the adapter, grey on what it was "
+        "taught in; line: 95% interval."
+    ]
+    if any(system not in figures.YARDSTICKS for system in summary.baselines):
+        lines.append("Orange: the best baseline that knows no labels of the language.")
+    return lines
+
+
 def _row(svg: Element, row: LanguageRow, summary: Summary, top: int) -> None:
-    _text(svg, "name", LEFT - 10, top + 16, "end", row.language.name)
+    _text(svg, "name", LEFT - 10, top + 16, "end", _short(row.language.name))
     found = row.adapter
     if found is None:
         _text(svg, "small", LEFT + 4, top + 16, "start", figures.MISSING)
@@ -86,6 +102,10 @@ def _row(svg: Element, row: LanguageRow, summary: Summary, top: int) -> None:
         x = f"{_x(max(rivals)):.1f}"
         _line(svg, "base", x, str(top + 2), x, str(top + 21))
     _text(svg, "small", WIDTH - RIGHT + 10, top + 16, "start", figures.number(found.value))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _x(share: float) -> float:

@@ -37,6 +37,25 @@ def test_a_language_without_a_score_is_there():
     assert len(parts(results, "line", "whisker")) == len(STUDY) - 1
 
 
+def test_no_text_runs_out_of_the_picture():
+    """A letter of the small font is some 6 units wide, one of the other 7."""
+    results = make_results()
+    long = [r.model_copy(update={"name": "Very " * 20 + r.name}) for r in results.languages]
+    for drawn in (results, results.model_copy(update={"languages": long})):
+        root = ElementTree.fromstring(transfer_plot.draw(drawn))
+        bottom = float(root.get("viewBox").split()[3])
+        for text in root.iter(f"{SVG}text"):
+            width = len(text.text) * (6 if text.get("class") == "small" else 7)
+            before = {"start": 0.0, "middle": 0.5, "end": 1.0}[text.get("text-anchor")]
+            start = float(text.get("x")) - before * width
+            assert start >= 0, text.text
+            assert start + width <= transfer_plot.WIDTH, text.text
+            assert float(text.get("y")) <= bottom
+    (*_, first, second) = parts(results, "text", "small")
+    assert first.text.startswith("macro-F1, mean of 2 seeds. Bars: ")
+    assert second.text.startswith("Orange: ")
+
+
 def test_hostile_names_are_text():
     results = make_results()
     named = [
