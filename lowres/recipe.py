@@ -8,6 +8,7 @@ An absent section is a skipped stage. Reading, overrides and the JSON schema are
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal
@@ -320,24 +321,31 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _text_where_needed(self) -> Recipe:
         """Extension and adaptation read the text section; what they cannot do without is there."""
-        for fault in text_faults(self.text, self.tokenizer, self.adapt, self.languages.targets):
-            raise ValueError(fault)
+        found = [
+            *text_faults(self.text, self.tokenizer, self.adapt, self.languages.targets),
+            *self._words_and_adapters(),
+        ]
+        if found:
+            # a line a fault: `recipe_faults` takes them apart, so that all are told at once
+            raise ValueError("\n".join(found))
+        return self
+
+    def _words_and_adapters(self) -> Iterator[str]:
         text = self.text
         if any(way.bilingual and not way.word_lists() for way in self.train.augment) and (
             text is None or (text.translations is None and text.lexicon is None)
         ):
-            raise ValueError(
+            yield (
                 "train.augment: code_switch needs words of the targets: give it a lexicon, or "
                 "text.files with text.translations"
             )
         if self.adapt is not None and self.adapt.per_language and self.languages.shots:
-            raise ValueError(
+            yield (
                 "languages.shots: examples of a target cannot train beside the source's where each "
                 "language has its own adapter; set adapt.per_language: false"
             )
         if self.adapt is not None and self.lora.dora:
-            raise ValueError(
+            yield (
                 "lora.dora: a language adapter and a DoRA cannot become one adapter; set "
                 "lora.dora: false, or leave adapt out"
             )
-        return self

@@ -58,8 +58,17 @@ def faults(
         origin: the override that made a key, in the order of the command line.
         name: the file's name.
     """
-    found = [_fault(each, lines, origin, name) for each in _merged(error.errors())]
+    every = [one for each in _merged(error.errors()) for one in _apart(each)]
+    found = [_fault(each, lines, origin, name) for each in every]
     return list(dict.fromkeys(found))
+
+
+def _apart(error: ErrorDetails) -> list[ErrorDetails]:
+    """A check that found several faults says one a line."""
+    if error["type"] != "value_error" or "ctx" not in error:
+        return [error]
+    said = str(error["ctx"]["error"]).splitlines()
+    return [{**error, "ctx": {**error["ctx"], "error": line}} for line in said] or [error]
 
 
 @dataclass(frozen=True)

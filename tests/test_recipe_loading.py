@@ -256,3 +256,13 @@ def test_recipes_from_code_have_no_lines():
 def test_dotted():
     assert dotted(("languages", "targets", 0)) == "languages.targets[0]"
     assert dotted(()) == ""
+
+
+def test_all_faults_of_the_sections_on_text_are_told_at_once(study):
+    more = "adapt: {}\ntokenizer: {extend: {init: lexicon}}\nlora: {dora: true}\n"
+    assert [fault.split(": ", 1)[1].split(":")[0] for fault in faults(study(RECIPE + more))] == [
+        "adapt needs raw text",
+        "tokenizer.extend needs raw text to learn from",
+        "tokenizer.extend.init",
+        "lora.dora",
+    ]
