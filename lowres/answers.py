@@ -112,11 +112,18 @@ def every_share(
     return means
 
 
-def written(answers: Iterable[Answer], form: Format, labels: Sequence[str]) -> Iterator[str]:
-    """Lines of output: one an answer, for CSV the names of the columns before them.
+def columns(labels: Sequence[str], tagging: bool, every: bool) -> tuple[str, ...]:
+    """Names of the columns in CSV: `predicted`, `probability`; for tagging `words`, with BIO tags
+    `entities`; `p(label)` of every label where they are asked for."""
+    words = ("words", *(("entities",) if is_bio(labels) else ())) if tagging else ()
+    shares = tuple(f"p({label})" for label in labels) if every else ()
+    return ("predicted", "probability", *words, *shares)
 
-    CSV: `predicted`, `probability`; `p(label)` for every label where they were asked for; for
-    tagging `words` and `entities`. Cells that hold several things are JSON.
+
+def written(answers: Iterable[Answer], form: Format, names: Sequence[str]) -> Iterator[str]:
+    """Lines of output: one an answer, for CSV the `columns` before them, also before none.
+
+    Cells that hold several things are JSON.
     """
     if form == "jsonl":
         for answer in answers:
@@ -131,22 +138,17 @@ def written(answers: Iterable[Answer], form: Format, labels: Sequence[str]) -> I
         writer.writerow(cells)
         return buffer.getvalue()
 
-    begun = False
+    yield line(names)
     for answer in answers:
-        cells = _cells(answer, labels)
-        if not begun:
-            yield line(cells)
-            begun = True
-        yield line(cells.values())
+        cells = _cells(answer)
+        yield line(cells[name] for name in names)
 
 
-def _cells(answer: Answer, labels: Sequence[str]) -> dict[str, object]:
+def _cells(answer: Answer) -> dict[str, object]:
     row = answer.row()
-    every = row.pop("probabilities", None)
+    every = row.pop("probabilities", None) or {}
     cells = {
         key: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
         for key, value in row.items()
     }
-    if every is not None:
-        cells |= {f"p({label})": every[label] for label in labels}
-    return cells
+    return cells | {f"p({label})": share for label, share in every.items()}

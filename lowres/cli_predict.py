@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -87,5 +89,25 @@ def predict(
     for note in loaded.notes:
         progress.say(f"note: {note}")
     found = loaded.stream(lines, every, source)
-    for line in answers.written(found, form.value, loaded.labels):
+    count = 0
+    for line in answers.written(found, form.value, loaded.columns(every)):
+        _put(line)
+        count += 1
+    if count == (form is Form.csv):
+        progress.say(f"note: {source}: no line in it, so no answer")
+
+
+def _put(line: str) -> None:
+    """Write a line of output; `BrokenPipeError` passes, as its reader has had enough."""
+    if sys.stdout is None:
+        raise LowresError("standard output is closed; send it to a file, or leave it open")
+    try:
         typer.echo(line)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # what could not be written stays in the buffer, and would fail again at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise LowresError(
+            f"standard output: {error.strerror}; free some space, or send it elsewhere"
+        ) from error

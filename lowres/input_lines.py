@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeVar
 
 from lowres.errors import DataError
 
+T = TypeVar("T")
 LONGEST: Final = 1_000_000
 """Characters of one text (bytes where it is read): a thick book. What is longer is no line."""
 CHUNK_CHARACTERS: Final = 2_000_000
@@ -19,19 +20,20 @@ CHUNK_CHARACTERS: Final = 2_000_000
 def lines_of(file: Path | None) -> Iterator[str]:
     """Lines of a file, or of standard input, without their ends; read as they are asked for.
 
-    Raises `DataError` at once for a file that is missing, empty or begins with no text, and for a
-    later line that is no text or too long when it is reached; both name file:line.
+    Raises `DataError` at once for a file that is missing or begins with no text, and for standard
+    input that is closed; for a later line that is no text or too long when it is reached. Those of
+    a line name file:line. Nothing in it is no line.
     """
     if file is None:
+        if sys.stdin is None:
+            raise DataError("standard input is closed; give texts, or --file")
         return _decoded(sys.stdin.buffer, "standard input")
     try:
         lines = _decoded(file.open("rb"), str(file))
     except OSError as error:
         raise DataError(f"--file {file}: cannot be read: {error.strerror}") from error
-    first = next(lines, None)
-    if first is None:
-        raise DataError(f"--file {file}: the file is empty; expected one text a line")
-    return chain([first], lines)
+    # what begins with no text should not have to wait for the base to load
+    return chain(list(islice(lines, 1)), lines)
 
 
 def _decoded(stream: BinaryIO, name: str) -> Iterator[str]:
@@ -59,19 +61,28 @@ def _decoded(stream: BinaryIO, name: str) -> Iterator[str]:
 _TOO_LONG: Final = f"a line of more than {LONGEST:,} bytes; expected one text a line: split it"
 
 
-def chunks(lines: Iterable[str], size: int, source: str) -> Iterator[list[str]]:
-    """Lines in order, at most `size` and little more than `CHUNK_CHARACTERS` at a time.
+def chunks(
+    lines: Iterable[str], size: int, source: str, read: Callable[[str, str], T]
+) -> Iterator[list[T]]:
+    """Lines in order, each as what `read` makes of it and of its place (`source:number`).
 
-    Raises `DataError` that names `source` and the number of a line that is no text or too long.
+    At most `size` and little more than `CHUNK_CHARACTERS` at a time. Where a line is no text, too
+    long, or `read` refuses it, those before it come first and then the `DataError`.
     """
-    chunk: list[str] = []
+    chunk: list[T] = []
     characters = 0
-    for number, line in enumerate(lines, start=1):
-        chunk.append(_checked(line, f"{source}:{number}"))
-        characters += len(line)
-        if len(chunk) == size or characters > CHUNK_CHARACTERS:
+    try:
+        for number, line in enumerate(lines, start=1):
+            where = f"{source}:{number}"
+            chunk.append(read(_checked(line, where), where))
+            characters += len(line)
+            if len(chunk) == size or characters > CHUNK_CHARACTERS:
+                yield chunk
+                chunk, characters = [], 0
+    except DataError:
+        if chunk:
             yield chunk
-            chunk, characters = [], 0
+        raise
     if chunk:
         yield chunk
 

@@ -85,7 +85,7 @@ class Adapter:
 
         Raises:
             DataError: for one text in place of several; later, for a line that is no text, too
-                long, or no pair.
+                long, or no pair, after the answers to those before it.
             RunError: the adapter gives numbers that are not finite.
         """
         if isinstance(lines, str):
@@ -102,12 +102,9 @@ class Adapter:
     def _answered(self, lines: Iterable[str], every: bool, source: str) -> Iterator[Answer]:
         from datasets import Dataset
 
-        bio, done = answers.is_bio(self.labels), 0
-        for chunk in input_lines.chunks(lines, CHUNK, source):
-            fields = [
-                self._read(line, f"{source}:{number}")
-                for number, line in enumerate(chunk, start=done + 1)
-            ]
+        bio = answers.is_bio(self.labels)
+        for chunk in input_lines.chunks(lines, CHUNK, source, self._read):
+            fields = [row for _, row in chunk]
             columns = {name: [row[name] for row in fields] for name in fields[0]}
             examples = Dataset.from_dict(columns)
             windows = self.task.encode(examples, self.tokenizer, self.labels, self.max_tokens)
@@ -121,18 +118,23 @@ class Adapter:
             shares = answers.every_share(windows, values, len(chunk)) if every else None
             for at, predicted in enumerate(found):
                 if self._tags():
-                    yield answers.of_words(predicted, columns["tokens"][at], chunk[at], bio)
+                    yield answers.of_words(predicted, columns["tokens"][at], chunk[at][0], bio)
                 else:
                     own = None if shares is None else shares[at]
                     yield answers.of_label(predicted, own, self.labels)
-            done += len(chunk)
 
-    def _read(self, line: str, where: str) -> dict[str, Any]:
+    def columns(self, every: bool = False) -> tuple[str, ...]:
+        """Names of an answer's columns in CSV, also where nothing is answered."""
+        return answers.columns(self.labels, self._tags(), every)
+
+    def _read(self, line: str, where: str) -> tuple[str, dict[str, Any]]:
+        """A line, and what the task makes of it."""
+        said = line
         if not line.strip() and "text_pair" in self.task.fields:
             # nothing is answered as two empty texts, as one is in other tasks
-            line = "\t"
+            said = "\t"
         try:
-            fields = self.task.read_text(line)
+            fields = self.task.read_text(said)
         except DataError as error:
             raise DataError(f"{where}: {error}") from error
         words = len(fields.get("tokens", ()))
@@ -141,7 +143,7 @@ class Adapter:
                 f"{where}: {words:,} words; expected one sentence a line, at most {MOST_WORDS:,} "
                 "words: split it"
             )
-        return fields
+        return line, fields
 
 
 def find(path: Path) -> Path:

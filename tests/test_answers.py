@@ -65,14 +65,18 @@ def test_json_lines_keep_the_keys_they_had():
 def test_csv_has_names_once_and_a_record_an_answer():
     labels = ("a", 'so,"called"')
     every = [answers.of_label(Prediction(labels[1], 0.75), [0.25, 0.75], labels)] * 2
-    rows = list(csv.DictReader(answers.written(every, "csv", labels)))
+    names = answers.columns(labels, tagging=False, every=True)
+    rows = list(csv.DictReader(answers.written(every, "csv", names)))
     record = {"predicted": labels[1], "probability": "0.75", "p(a)": "0.25"}
     assert rows == [record | {'p(so,"called")': "0.75"}] * 2
-    tagged = list(csv.DictReader(answers.written([words_of(), words_of("", [], [])], "csv", ())))
+    tags = answers.columns(LABELS, tagging=True, every=False)
+    tagged = list(csv.DictReader(answers.written([words_of(), words_of("", [], [])], "csv", tags)))
     assert json.loads(tagged[0]["predicted"]) == TAGS
     assert json.loads(tagged[0]["entities"])[1]["start"] == 24
     assert json.loads(tagged[1]["words"]) == []
-    assert list(answers.written([], "csv", labels)) == []
+    assert list(answers.written([], "csv", tags)) == ["predicted,probability,words,entities"]
+    assert list(answers.written([], "jsonl", tags)) == []
+    assert answers.columns(("NOUN", "VERB"), tagging=True, every=False)[-1] == "words"
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tiny_adapter import adapter_of, of_peft_alone
@@ -87,7 +88,62 @@ def test_bad_input_is_one_line_with_its_place(adapters, tmp_path):
     refused("standard input:1: not UTF-8", folder, stdin=b"\x89PNG")
     refused("texts:1: no text", folder, "ab\udcff")
     refused("did you mean", folder, "soko", "--lang", "swa_Latin")
-    assert call(folder, stdin="").stdout == ""
+
+
+def test_what_came_before_a_bad_line_is_answered(adapters, tmp_path):
+    file = tmp_path / "lines.txt"
+    for task, bad in (
+        ("classification", b"\xff"),
+        ("classification", b"x" * 1_200_000),
+        ("tagging", b"a " * 10_001),
+        ("pairs", b"one text"),
+    ):
+        good = b"a\tb" if task == "pairs" else b"soko"
+        file.write_bytes(good + b"\n" + good + b"\n" + bad + b"\n" + good)
+        done = refused(f"{file}:3: ", adapters[task], "--file", file)
+        assert len(done.stdout.splitlines()) == 2
+
+
+def test_nothing_to_answer(adapters, tmp_path):
+    """An empty file, and standard input that is empty, are alike."""
+    file = tmp_path / "empty.txt"
+    file.write_bytes(b"")
+    for task, names in (
+        ("classification", "predicted,probability\n"),
+        ("tagging", "predicted,probability,words,entities\n"),
+    ):
+        for form, wanted in (("jsonl", ""), ("csv", names)):
+            done = call(adapters[task], "--format", form, stdin="")
+            same = call(adapters[task], "--format", form, "--file", file)
+            assert (done.exit_code, same.exit_code) == (0, 0), same.stderr
+            assert done.stdout == same.stdout == wanted
+            assert done.stderr == "note: standard input: no line in it, so no answer\n"
+            assert same.stderr == f"note: {file}: no line in it, so no answer\n"
+
+
+@pytest.mark.parametrize(
+    ("shell", "status", "says"),
+    [
+        ("{} soko > /dev/full", 2, "standard output: No space left on device"),
+        ("{} soko >&-", 2, "standard output is closed"),
+        ("{} <&-", 2, "standard input is closed"),
+        ("yes soko | head -30000 | {} | head -1", 0, ""),
+    ],
+)
+def test_streams_that_are_full_or_closed(adapters, shell, status, says):
+    if "full" in shell and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    command = f"{sys.executable} -m lowres predict {adapters['classification']}"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", shell.format(command)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # `yes` is told by a signal that nobody reads on
+    assert done.returncode in ((status, 141) if "yes" in shell else (status,)), done.stderr
+    assert done.stderr.startswith(says)
+    assert len(done.stderr.splitlines()) == bool(says)
 
 
 def test_an_id_without_a_network_is_one_line():

@@ -32,9 +32,17 @@ def test_a_line_in_another_encoding_is_named(tmp_path):
         lines_of(tmp_path / "none.txt")
     with pytest.raises(DataError, match="Is a directory"):
         lines_of(tmp_path)
+
+
+def test_nothing_is_no_line_wherever_it_comes_from(tmp_path, monkeypatch):
+    file = tmp_path / "lines.txt"
     file.write_bytes(b"")
-    with pytest.raises(DataError, match="the file is empty"):
-        lines_of(file)
+    assert list(lines_of(file)) == []
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO()))
+    assert list(lines_of(None)) == []
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(DataError, match="standard input is closed"):
+        lines_of(None)
 
 
 @pytest.mark.parametrize(
@@ -73,10 +81,36 @@ def test_a_gigantic_line_is_not_read_whole(tmp_path):
         next(input_lines._decoded(Endless(), "here"))
 
 
+def plain(line, where):
+    return line
+
+
+def refusing(line, where):
+    if line == "bad":
+        raise DataError(f"{where}: bad")
+    return where
+
+
+def test_what_comes_before_a_bad_line_comes_first(tmp_path):
+    file = tmp_path / "lines.txt"
+    file.write_bytes(b"a\nb\nc\xff\nd\n")
+    for lines, read, says in (
+        (lines_of(file), plain, r"lines\.txt:3: not UTF-8"),
+        (["a", "b", None, "d"], plain, "x:3: expected a text"),
+        (["a", "b", "bad", "d"], refusing, "x:3: bad"),
+    ):
+        found = chunks(lines, 10, "x", read)
+        assert len(next(found)) == 2
+        with pytest.raises(DataError, match=says):
+            next(found)
+    (whole,) = chunks(["a", "b"], 10, "x", refusing)
+    assert whole == ["x:1", "x:2"]
+
+
 def test_chunks_hold_few_lines_or_few_characters(monkeypatch):
     monkeypatch.setattr(input_lines, "CHUNK_CHARACTERS", 10)
     lines = ["a"] * 5 + ["b" * 20, "c" * 5, "d" * 6, "e\n"]
-    found = list(chunks(iter(lines), 4, "x"))
+    found = list(chunks(iter(lines), 4, "x", plain))
     assert [len(chunk) for chunk in found] == [4, 2, 2, 1]
     assert [line for chunk in found for line in chunk] == [line.rstrip("\n") for line in lines]
 
@@ -91,5 +125,5 @@ def test_chunks_hold_few_lines_or_few_characters(monkeypatch):
 )
 def test_a_text_that_is_none_is_named(line, says):
     with pytest.raises(DataError) as caught:
-        list(chunks(["good", line], 10, "texts"))
+        list(chunks(["good", line], 10, "texts", plain))
     assert says in str(caught.value)
