@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @guarded
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Finished runs, the yardstick first.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Finished runs, or folders that evaluate made, the yardstick first."),
+    ],
     as_json: Annotated[
         bool, typer.Option("--json", help="Machine-readable standard output.")
     ] = False,
@@ -56,13 +59,16 @@ def _show(found: Sides) -> None:
         table.add_row(what, "", *(f"{value:,.0f}" for value in values), style="dim")
     console = Console()
     console.print(table)
-    seeds = ", ".join(f"{n}: {s}" for n, s in zip(found.names, found.seeds, strict=True))
+    named = zip(found.names, found.seeds, strict=True)
+    seeds = ", ".join(f"{n}: {'one adapter' if s is None else s}" for n, s in named)
     console.print(
         "Scores: mean over seeds. In points: difference from the first run with its 95% interval, "
         f"paired on the same examples, median seed by source dev ({escape(seeds)}).",
         style="dim",
         highlight=False,
     )
+    for note in found.notes:
+        console.print(escape(note), style="dim", highlight=False)
     if found.left_out:
         console.print(f"Not in all runs: {', '.join(found.left_out)}", style="dim")
 

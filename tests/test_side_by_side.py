@@ -12,7 +12,9 @@ from lowres.cli import app
 from lowres.errors import RunError
 
 
-def run_of(folder, right=0.6, languages=("eng_Latn", "hin_Deva", "tzm_Tfng"), ids=40, **changes):
+def run_of(
+    folder, right=0.6, languages=("eng_Latn", "hin_Deva", "tzm_Tfng"), ids=40, shift=0, **changes
+):
     """A finished run whose answers are right so often; seed 2 is the median of those trusted."""
     results = make_results(**changes)
     folder.mkdir()
@@ -23,7 +25,7 @@ def run_of(folder, right=0.6, languages=("eng_Latn", "hin_Deva", "tzm_Tfng"), id
             draw = random.Random(f"{language} {right}")
             rows = []
             for number in range(ids):
-                gold = LABELS[number % len(LABELS)]
+                gold = LABELS[(number + shift) % len(LABELS)]
                 wrong = LABELS[(number + 1) % len(LABELS)]
                 said = gold if draw.random() < right else wrong
                 rows.append({"id": str(number), "gold": gold, "predicted": said, "probability": 1})
@@ -62,13 +64,88 @@ def test_what_cannot_be_compared(tmp_path):
     other = {
         "two runs or more": [run],
         r"empty: no finished run \(results.json": [run, tmp_path / "empty"],
-        "no language in common": [run, run_of(tmp_path / "b", languages=("urd_Arab",))],
-        "other test examples of eng_Latn": [run, run_of(tmp_path / "c", ids=41)],
+        r"no language in common \(.*a: eng_Latn.*; .*b: eng_Latn": [
+            run,
+            run_of(tmp_path / "b", languages=("urd_Arab",)),
+        ],
+        # the same numbers of lines, other labels: another file
+        "other test examples of eng_Latn": [run, run_of(tmp_path / "c", shift=1)],
         "has other labels": [run, run_of(tmp_path / "d", labels=["a", "b"])],
+        "task tagging, .*a: task classification; only runs of one task": [
+            run,
+            run_of(tmp_path / "e", recipe={**make_results().recipe, "task": {"name": "tagging"}}),
+        ],
     }
     for says, paths in other.items():
-        with pytest.raises(RunError, match=says):
+        with pytest.raises(RunError, match=says) as caught:
             side_by_side.compare(paths)
+        assert "\n" not in str(caught.value)
+
+
+def test_only_examples_that_all_have_are_compared(tmp_path):
+    """Such as after `unseen_labels: drop` in one of them; scores are of those examples too."""
+    whole, more = run_of(tmp_path / "a", 0.9), run_of(tmp_path / "b", 0.9, ids=60)
+    found = side_by_side.compare([more, whole, whole])
+    assert [line.n for line in found.lines] == [40, 40, 40, 80]
+    assert len(found.notes) == 3
+    assert found.notes[0].startswith("eng_Latn: 40 test examples are in all runs (they have 60, ")
+    # the first 40 answers are the same, whatever the rest were
+    for line in found.lines:
+        assert line.cells[1].delta == line.cells[2].delta == 0
+    assert found.lines[0].cells[0].value != make_results().scores[0].value
+    rows = (more / "predictions" / "2" / "eng_Latn.jsonl").read_text().splitlines()[:40]
+    right = [row["gold"] == row["predicted"] for row in map(json.loads, rows)]
+    assert found.lines[0].cells[0].value == pytest.approx(sum(right) / 40, abs=0.05)
+    shown = CliRunner().invoke(app, ["compare", str(more), str(whole)])
+    assert "are in all runs" in shown.output
+
+
+def test_one_id_twice_is_not_guessed_at(tmp_path):
+    run, other = run_of(tmp_path / "a"), run_of(tmp_path / "b", ids=41)
+    for seed in "12":
+        file = run / "predictions" / seed / "eng_Latn.jsonl"
+        lines = file.read_text().splitlines()
+        file.write_text("\n".join([lines[0], *lines]) + "\n")
+    with pytest.raises(RunError, match="two test examples of eng_Latn have one id"):
+        side_by_side.compare([run, other])
+
+
+def test_answers_that_are_damaged(tmp_path):
+    run = run_of(tmp_path / "a")
+    (run / "predictions" / "2" / "eng_Latn.jsonl").write_text('{"id": "1"}\n')
+    with pytest.raises(RunError, match=r"eng_Latn\.jsonl: cannot be read as answers \(KeyError\)"):
+        side_by_side.compare([run, run])
+
+
+def rated(folder, right, ids=40):
+    """As `lowres evaluate` leaves it: one adapter, no seeds."""
+    scores = [
+        score.model_copy(update={"seed": None, "role": "target"})
+        for score in make_results().scores
+        if score.system == "adapter" and score.seed == 1
+    ]
+    recipe = make_results().recipe
+    recipe = recipe | {"name": folder.name, "languages": {"source": [], "targets": ["eng_Latn"]}}
+    run_of(folder, right, ids=ids, recipe=recipe)
+    results = make_results(recipe=recipe, scores=scores, curves=[], seeds=[])
+    (folder / "results.json").write_text(results.model_dump_json(by_alias=True))
+    (folder / "predictions" / "2").rename(folder / "predictions" / "adapter")
+    return folder
+
+
+def test_what_evaluate_made_is_compared_too(tmp_path):
+    good, bad = rated(tmp_path / "good", 0.9), rated(tmp_path / "bad", 0.3)
+    found = side_by_side.compare([good, bad])
+    assert found.seeds == (None, None)
+    assert found.lines[0].cells[1].delta_high < 0
+    assert found.lines[-1].language == "targets"
+    mixed = side_by_side.compare([run_of(tmp_path / "run", 0.9), good])
+    assert mixed.seeds == (2, None)
+    assert mixed.lines[0].cells[1].delta == 0
+    fewer = side_by_side.compare([good, rated(tmp_path / "fewer", 0.9, ids=30)])
+    assert [line.n for line in fewer.lines] == [30, 30, 30, 90]
+    shown = CliRunner().invoke(app, ["compare", str(good), str(bad)])
+    assert "good: one adapter" in " ".join(shown.output.split())
 
 
 def test_command(tmp_path):
