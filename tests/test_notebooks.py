@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +106,33 @@ def test_the_badge_opens_this_notebook(name: str) -> None:
     badge = re.search(BADGE, "".join(head["source"]))
     assert badge is not None
     assert badge[2] == f"notebooks/{name}.ipynb"
+    # also for whom the link leads nowhere yet
+    text = "".join(head["source"])
+    assert f"*File → Upload notebook* → `{name}.ipynb`" in text
 
 
-def test_all_links_to_colab_are_of_one_repository() -> None:
+NOWHERE = "OWNER/lowres"
+"""In links to Colab as long as pyproject.toml does not say where the repository is."""
+
+
+def repository() -> str:
+    """`owner/name`, from the one place that says it: [project.urls] Repository."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    address = project.get("urls", {}).get("Repository")
+    if address is None:
+        return NOWHERE
+    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", address)
+    assert found is not None, f"Colab opens notebooks of GitHub only, not of {address}"
+    return found[1]
+
+
+def test_all_links_to_colab_are_of_the_repository() -> None:
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("notebooks/*.ipynb")]
     links = [link for page in pages for link in re.findall(COLAB, page.read_text("utf-8"))]
-    assert len({repository for repository, _ in links}) == 1
+    linked = {name for name, _ in links}
+    assert linked == {repository()}, (
+        f"links to Colab say {', '.join(sorted(linked))}; CONTRIBUTING.md, Tests, has the command"
+    )
     for _, path in links:
         assert (ROOT / path).is_file(), path
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
