@@ -180,6 +180,10 @@ def test_the_pages_do_what_they_say(reader: Reader, page: str) -> None:
     for line in lines(ROOT / page):
         reader.shell(line)
     assert reader.done
+    python = blocks(ROOT / page, "python")
+    assert len(python) == (page == "README.md")
+    for block in python:
+        reader.python(block)
 
 
 # between peft 0.21 and transformers 5.23; lowres itself keeps it quiet, the page's plain peft can't
@@ -221,7 +225,7 @@ def test_an_adapter_is_published_as_the_page_says(
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_a_language_is_taught_as_the_page_says(work: Path, tiny_unigram_base: Path) -> None:
     reader = Reader(work, tiny_unigram_base)
-    recipe, trimmed = blocks(PAGE, "yaml")
+    recipe, switched, trimmed = blocks(PAGE, "yaml")
     (reader.folder / "tamazight.yaml").write_text(recipe, encoding="utf-8")
     for line in lines(PAGE):
         reader.shell(line)
@@ -231,6 +235,7 @@ def test_a_language_is_taught_as_the_page_says(work: Path, tiny_unigram_base: Pa
         reader.python(block)
     smaller = recipe.replace("tokenizer:\n", trimmed.rstrip() + "\n", 1)
     assert smaller != recipe
+    smaller += f"\n{switched}\n"
     (reader.folder / "smaller.yaml").write_text(smaller, encoding="utf-8")
     (reader.folder / "more.txt").write_text("And this.\n", encoding="utf-8")
     reader.shell("lowres validate smaller.yaml")
