@@ -72,7 +72,8 @@ def _reasons(row: LanguageRow, score: Score | None, source: float | None) -> lis
     if row.role == "target" and source is not None and score.value < HALF * source:
         found.append(f"less than half of the source's {number(source)}")
     if row.role == "target" and verdict in (None, "not judged"):
-        reason = row.verdict.reason if row.verdict is not None else "nothing to compare with"
+        # its figures stand before
+        reason = row.verdict.reason.rpartition("): ")[2] if row.verdict else "no verdict"
         found.append(f"not judged: {reason}")
     return found
 
