@@ -68,6 +68,8 @@ class Facts:
     """Of a logit over the Hub's own base, where ours was rebuilt from 4 bits."""
     command: str
     year: int
+    base_revision: str | None = None
+    """Commit of the base over which the probes were taken, where the run itself knew of none."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,7 @@ def _view(results: Results, facts: Facts) -> dict[str, Any]:
     return {
         "results": results,
         "facts": facts,
+        "revision": results.base.revision or facts.base_revision,
         "summary": summary,
         "lines": lines,
         "answer": "".join(part.text for part in figures.answer(summary)),

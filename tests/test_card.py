@@ -200,6 +200,14 @@ def test_nobody_is_served_badly():
     assert "- No language of the table is below a baseline or below half" in text
 
 
+def test_the_base_is_pinned_to_what_was_probed():
+    """A run over a rebuilt copy knows of no commit; the one that publishes it does."""
+    assert "revision=" not in drawn()
+    text = drawn(base_revision="c0ffee")
+    assert text.count('revision="c0ffee"') == 2
+    assert "intfloat/multilingual-e5-small at `c0ffee`" in text
+
+
 LOCAL = "sib200/{lang}/{split}.tsv"
 
 
