@@ -122,7 +122,7 @@ def _escaped(beginning: re.Match[str]) -> str:
 
 def bibtex(text: object) -> str:
     """Text as a field of BibTeX shows it: on one line, nothing of it a command."""
-    line = " ".join(str(text).split())
+    line = _INVISIBLE.sub("", " ".join(str(text).split()))
     return "".join(_TEX.get(letter, letter) for letter in line)
 
 

@@ -121,6 +121,7 @@ def test_bibtex():
     assert card.bibtex("a_b & {c} 50% \\x ~ ^\n#$") == (
         r"a\_b \& \{c\} 50\% \textbackslash{}x \textasciitilde{} \textasciicircum{} \#\$"
     )
+    assert card.bibtex("Ada\u202e \x07Lovelace") == "Ada Lovelace"
     text = drawn(authors=("Ada and Sons", "Müller", "Doe, Jane"))
     assert "author = {{Ada and Sons} and Müller and Doe, Jane}," in text
 
