@@ -128,7 +128,8 @@ def test_bibtex():
 
 def badly(text):
     """The bullets of those it should not be relied on for."""
-    body = text.partition("**Do not rely on it without a check of your own in:**")[2].partition("Of all languages:")[0]
+    begun = text.partition("**Do not rely on it without a check of your own in:**")[2]
+    body = begun.partition("Of all languages:")[0]
     return [line for line in body.splitlines() if line.startswith("- ")]
 
 
