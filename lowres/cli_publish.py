@@ -12,6 +12,8 @@ import yaml
 from lowres.cli_guard import guarded
 from lowres.errors import RunError
 
+_EXPECTED = "expected the recipe's section publish as YAML, such as license: cc-by-4.0"
+
 
 @guarded
 def publish(
@@ -48,13 +50,14 @@ def publish(
     # the client's own bars and notes of each try; ours say what matters
     disable_progress_bars()
     hub_logging.set_verbosity_error()
-    built = publishing.prepare(run, repo_id, options, section)
-    for note in built.notes:
-        progress.say(f"note: {note}")
-    if dry_run:
-        typer.echo(f"{built.folder}: checked, nothing sent")
-        return
-    done = publishing.publish(run, built, options, progress)
+    with publishing.held(run, repo_id):
+        built = publishing.prepare(run, repo_id, options, section)
+        for note in built.notes:
+            progress.say(f"note: {note}")
+        if dry_run:
+            typer.echo(f"{built.folder}: checked, nothing sent")
+            return
+        done = publishing.publish(run, built, options, progress)
     typer.echo(json.dumps(publishing.plain(done)))
 
 
@@ -65,12 +68,24 @@ def _section(run: Path, license_: str | None) -> Any:
     from lowres.recipe_publish import PUBLISH, Publish
 
     file = run / PUBLISH
-    given = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    try:
+        given = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise RunError(f"{file}: {_EXPECTED}, and it cannot be read ({_line(error)})") from error
+    given = {} if given is None else given
+    if not isinstance(given, dict):
+        raise RunError(
+            f"{file}: {_EXPECTED}, and it is a {type(given).__name__}; mend or remove it"
+        )
     if license_ is not None:
         given["license"] = license_
     try:
-        return Publish(**given)
+        return Publish.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         said = str(first["ctx"]["error"]) if "error" in first.get("ctx", {}) else first["msg"]
         raise RunError(f"publish.{'.'.join(map(str, first['loc']))}: {said}") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

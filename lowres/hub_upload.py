@@ -1,35 +1,24 @@
-"""What publishing asks of the Hub, through huggingface_hub: tried again where that helps, errors in
-one line.
-
-The client itself tries uploads of parts again, but neither commits nor what stands around them, and
-waits for an answer for ever.
-"""
+"""What publishing asks of the Hub, through huggingface_hub."""
 
 from __future__ import annotations
 
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from lowres import artifacts
 from lowres.errors import HubError, ReloadError
+from lowres.hub_retries import Asking
 from lowres.progress import Progress
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 
-Answer = TypeVar("Answer")
-WAITS_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
-MOST_WAIT_S: Final = 120.0
-"""Longest `Retry-After` that is waited for."""
-TIMEOUT_S: Final = 60.0
-AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 # the client shortens a long name: (…)model.safetensors
 _CUT: Final = re.compile(r"should be of size \d+ but has size \d+ \((?:\(…\))?(.*?)\)")
 GIT_FILES: Final = frozenset({".gitattributes"})
@@ -58,8 +47,8 @@ class Uploader:
 
         self.repo_id = repo_id
         self._progress = progress
-        self._sleep = sleep
         self._token = get_token()
+        check_token(self._token)
         if constants.HF_HUB_OFFLINE:
             raise HubError("publish: HF_HUB_OFFLINE is set; unset it where there is a network")
         if not self._token:
@@ -69,6 +58,7 @@ class Uploader:
             )
         self._api = HfApi(endpoint=constants.ENDPOINT, token=self._token)
         self.page = f"{constants.ENDPOINT}/{repo_id}"
+        self._asked = Asking(repo_id, self.page, progress, sleep)
 
     def who(self) -> str:
         """The user's name. Raises `HubError` for a token that is expired or may not write."""
@@ -82,17 +72,17 @@ class Uploader:
         return str(found["name"])
 
     def create(self, private: bool) -> None:
-        """The repository, if it is not there yet.
-
-        Raises `HubError` where it should be private and is there for all to see.
-        """
+        """The repository, if it is not there yet."""
         self._asked(
             "create",
             lambda: self._api.create_repo(
                 self.repo_id, repo_type="model", private=private, exist_ok=True
             ),
         )
-        info = self._info("main") if private else None
+
+    def check_private(self) -> None:
+        """Raise `HubError` where the repository is there already, for all to see."""
+        info = self._info("main")
         if info is not None and not info.private:
             raise HubError(
                 f"{self.page}: is there already and is public; make it private in its settings, "
@@ -149,6 +139,32 @@ class Uploader:
             }
 
         return self._asked("list files", listed)
+
+    def history(self, revision: str) -> list[tuple[str, str]]:
+        """Commit and title, newest first."""
+        return self._asked(
+            "look",
+            lambda: [
+                (one.commit_id, one.title)
+                for one in self._api.list_repo_commits(self.repo_id, revision=revision)
+            ],
+        )
+
+    def read(self, path: str, revision: str) -> str | None:
+        """The text of a file at a commit, None where there is none."""
+        from huggingface_hub.errors import EntryNotFoundError
+
+        def ask() -> str | None:
+            with tempfile.TemporaryDirectory(prefix="lowres-hub-") as cache:
+                try:
+                    got = self._api.hf_hub_download(
+                        self.repo_id, path, revision=revision, cache_dir=cache
+                    )
+                except EntryNotFoundError:
+                    return None
+                return Path(got).read_text(encoding="utf-8", errors="replace")
+
+        return self._asked("look", ask)
 
     def check_card(self, readme: str) -> None:
         """The Hub's own check of a card. Raises `HubError` with what it says."""
@@ -251,6 +267,11 @@ class Uploader:
             ),
         )
 
+    def is_closed(self, number: int) -> bool:
+        """Whether a pull request was closed, and not merged."""
+        found = self._asked("look", lambda: self._api.get_discussion_details(self.repo_id, number))
+        return bool(found.status == "closed")
+
     def download(self, sha: str, folder: Path, expected: dict[str, str]) -> Path:
         """A commit's files into an empty cache, twice where they are not what was sent.
 
@@ -287,97 +308,15 @@ class Uploader:
                 raise _CutError(cut[1].rpartition("/")[2]) from error
             raise
 
-    def _asked(
-        self,
-        what: str,
-        ask: Callable[[], Answer],
-        already: Callable[[], Answer | None] | None = None,
-    ) -> Answer:
-        from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
-
-        for number in range(len(WAITS_S) + 1):
-            try:
-                if number and already is not None and (found := already()) is not None:
-                    return found
-                return ask()
-            except (HTTPError, OSError, RuntimeError) as caught:
-                self._again(what, caught, number)
-        raise AssertionError("the last try returns or raises")
-
-    def _again(self, what: str, caught: Exception, number: int) -> None:
-        """Wait before the next try, or raise `HubError` where there is none."""
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-        # the client puts errors of uploads and downloads into others of its own
-        wrapped = isinstance(caught, RuntimeError | LocalEntryNotFoundError)
-        error = (caught.__cause__ if wrapped else None) or caught
-        if isinstance(error, HfHubHTTPError):
-            status = error.response.status_code if error.response is not None else 0
-            if status not in AGAIN or number == len(WAITS_S):
-                raise HubError(self._said(what, status)) from caught
-            self._wait(what, f"HTTP {status}", _told(error) or WAITS_S[number])
-            return
-        if isinstance(error, RuntimeError):
-            raise caught
-        if isinstance(error, OSError) and error.errno in artifacts.FULL:
-            raise artifacts.disk_error(error, Path(tempfile.gettempdir())) from caught
-        if number == len(WAITS_S):
-            raise HubError(
-                f"publish: {self.page}: {what}: {_words(error)}; give the same command again "
-                "later, it goes on"
-            ) from caught
-        self._wait(what, _words(error), WAITS_S[number])
-
-    def _wait(self, what: str, why: str, seconds: float) -> None:
-        self._progress.say(f"publish: {what}: {why}; once more in {seconds:g} s")
-        self._sleep(seconds)
-
-    def _said(self, what: str, status: int) -> str:
-        reasons = {
-            401: "the token is expired or wrong; run `hf auth login` again",
-            403: f"this token may not write to {self.repo_id}; take one that may, or another name",
-            404: "no such repository or revision, or the token may not see it",
-            409: "the name is taken; take another",
-            412: "somebody else committed meanwhile; look what, then give the same command again",
-            429: "too many requests for now; give the same command again later, it goes on",
-        }
-        said = reasons.get(status, "give the same command again later, it goes on")
-        return f"publish: {self.page}: {what}: HTTP {status}: {said}"
-
-
-@contextmanager
-def bounded() -> Iterator[None]:
-    """A time-out for the calls that the client makes without one, also after it has reconnected."""
-    from huggingface_hub import set_client_factory
-    from huggingface_hub.utils import _http
-
-    before = _http._GLOBAL_CLIENT_FACTORY
-
-    def client() -> Any:
-        made = before()
-        made.timeout = TIMEOUT_S
-        return made
-
-    set_client_factory(client)
-    try:
-        yield
-    finally:
-        set_client_factory(before)
-
-
-def _words(error: BaseException) -> str:
-    """What happened to a connection; which error of the client's it is hangs on the moment."""
-    name = type(error).__name__
-    if "Timeout" in name:
-        return "no answer in time"
-    return "no connection" if name.startswith("Connect") else "the connection broke"
-
-
-def _told(error: Any) -> float | None:
-    """The seconds of `Retry-After`, if any."""
-    given = error.response.headers.get("Retry-After", "")
-    return min(MOST_WAIT_S, float(given)) if given.isdecimal() else None
-
 
 def _is(file: Path, wanted: str) -> bool:
     return file.is_file() and artifacts.file_hash(file) == wanted
+
+
+def check_token(token: str | None) -> None:
+    """Raise `HubError` for a token that no header can carry. It is not shown."""
+    if token and not (token.isascii() and token.isprintable() and " " not in token):
+        raise HubError(
+            "publish: the token (HF_TOKEN, or of `hf auth login`) has letters that no token has, "
+            "such as é or a space; copy it again from https://huggingface.co/settings/tokens"
+        )

@@ -21,6 +21,7 @@ from lowres.recipe import Base
 from lowres.tasks import TaskOptions
 
 FILE: Final = "probe.json"
+SCHEMA: Final = 1
 SENTENCES: Final = (
     "The children walked to school along the river.",
     "Dr. Amina Bello visited Nairobi on 3 May 2021.",
@@ -74,7 +75,8 @@ def make(
     labels: Sequence[str],
     hardware: Hardware,
 ) -> list[Probe]:
-    """Answer the sentences with an adapter over the unquantised base, in float32.
+    """Answer the sentences with an adapter over the unquantised base, in double precision: the
+    order of sums, another with each number of threads, does not show in the figures then.
 
     Raises `RunError` for an adapter that gives logits that are not finite.
     """
@@ -83,21 +85,22 @@ def make(
     options = Base(name=located.name, quantization="none")
     network = adapter_files.load_adapter(
         model.load_base(located, options, task, list(labels), hardware), folder
-    ).float()
+    ).double()
     tokenizer = adapter_files.tokenizer_of(folder, located)
     found = []
-    for text in sentences(_new_pieces(folder)):
+    for text in sentences(new_pieces(folder)):
         fields = fields_of(text, task)
         encoded = tokenizer(**arguments(fields), return_tensors="pt").to(network.device)
         with torch.inference_mode():
-            logits = network(**encoded).logits[0].float().cpu().numpy()
+            logits = network(**encoded).logits[0].cpu().numpy()
         if not np.isfinite(logits).all():
             raise RunError(f"{folder}: gives logits that are not finite; train it again")
         found.append(Probe(fields, encoded["input_ids"][0].tolist(), logits))
     return found
 
 
-def _new_pieces(folder: Path) -> tuple[str, ...]:
+def new_pieces(folder: Path) -> tuple[str, ...]:
+    """The pieces that an adapter's own tokenizer has beyond the base's."""
     file = folder / extension.META
     return extension.read(folder).pieces if file.is_file() else ()
 
@@ -116,17 +119,41 @@ def arguments(fields: dict[str, Any]) -> dict[str, Any]:
     return dict(fields)
 
 
-def write(file: Path, probes: Sequence[Probe], base: dict[str, Any]) -> None:
-    """Write `probe.json`; `base` says over which base the logits were taken."""
+def write(
+    file: Path, probes: Sequence[Probe], base: dict[str, Any], adapter: dict[str, Any]
+) -> None:
+    """Write `probe.json`.
+
+    Args:
+        file: where.
+        probes: what was asked and answered.
+        base: over which base the logits were taken, and what they may differ by over which.
+        adapter: of which study it is; see `lineage`.
+    """
     plain = {
+        "schema": SCHEMA,
+        "adapter": adapter,
         "base": base,
         "probes": [
             {
                 **probe.fields,
                 "input_ids": probe.input_ids,
-                "logits": np.round(probe.logits.astype(np.float64), 7).tolist(),
+                "logits": np.round(probe.logits.astype(np.float64), 9).tolist(),
             }
             for probe in probes
         ],
     }
     file.write_text(json.dumps(plain, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def lineage(text: str) -> tuple[Any, ...] | None:
+    """Of which study, task, labels and base a `probe.json` is; None where lowres has not written
+    it. An adapter may take the place of another of the same."""
+    try:
+        plain = json.loads(text)
+        adapter, base = plain["adapter"], plain["base"]
+        schema = plain["schema"]
+        found = (adapter["study"], adapter["task"], sorted(adapter["labels"]), base["id"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found if schema == SCHEMA else None

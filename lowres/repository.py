@@ -6,18 +6,28 @@ Built and checked here before anything is sent.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from lowres import adapter_files, bases, card, extension, licences, predict, probe, transfer_plot
+from lowres import (
+    adapter_files,
+    bases,
+    card,
+    embedded,
+    leaks,
+    licences,
+    predict,
+    probe,
+    stacking,
+    transfer_plot,
+)
 from lowres import gate as reloading
 from lowres.artifacts import RunFolder
 from lowres.errors import BaseModelError, RunError
@@ -27,26 +37,28 @@ from lowres.results import Results
 
 ADAPTERS: Final = "adapters"
 ON_CPU: Final = Hardware("cpu", "fp32")
-"""Where the gate answers too: a GPU's float32 is not the same to 1e-5."""
+"""Where the gate answers too."""
 README: Final = "README.md"
 RECIPE: Final = "recipe.yaml"
 RESULTS: Final = "results.json"
-PICKLES: Final = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5", ".joblib")
-_TOKEN: Final = re.compile(rb"hf_[A-Za-z0-9]{20,}")
-_KEPT_PARTS: Final = 3
-"""Parts of a path outside the current folder that are told."""
-WEIGHTS: Final = ".safetensors"
+FROM_THE_HUB: Final = ("hub", "cache")
+"""Ways to have a base that give what everybody has."""
 
 
 @dataclass(frozen=True)
 class Built:
-    """A checked folder, and what the gate needs. `notes`: what the user should know."""
+    """A checked folder, and what the gate needs.
+
+    `base`: what others load the adapter over; `probed`: what it was trained and probed over, where
+    that was a copy rebuilt here. `notes`: what the user should know.
+    """
 
     folder: Path
     repo_id: str
     seed: int
     base: bases.LocatedBase
     notes: tuple[str, ...]
+    probed: bases.LocatedBase | None = None
 
 
 def build(run: Path, repo_id: str, wanted: str, options: Publish, out: Path) -> Built:
@@ -65,28 +77,23 @@ def build(run: Path, repo_id: str, wanted: str, options: Publish, out: Path) -> 
     """
     results = read_results(run)
     seed = choose_seed(results, wanted)
-    adapter = _whole_adapter(run, seed)
+    adapter, manifest = _whole_adapter(run, seed)
     meta = json.loads((adapter / adapter_files.LABELS_FILE).read_text(encoding="utf-8"))
-    base_id = _base_id(results)
     data = _data(results, options)
     license_ = _licence(options, data)
+    base_id = _base_id(results)
+    meta["study"] = str(results.recipe.get("name"))
     located = predict.locate(meta["base"], adapter)
-    task = predict.task_of(meta)
+    probed = _as_trained(results, located)
+    recipe = _recipe(run)
+    texts, unread = leaks.sentences(run, results)
     with tempfile.TemporaryDirectory(dir=_parent(out), prefix=".building-") as work:
         folder = Path(work) / "repository"
-        _copy(adapter, folder)
-        rebuilt = located.obtained.startswith("rebuilt")
-        over = {
-            "id": base_id,
-            "revision": located.revision,
-            "obtained": located.obtained,
-            "tolerance": reloading.REBUILT_TOLERANCE if rebuilt else reloading.TOLERANCE,
-        }
-        for its in (folder, *sorted(folder.glob(f"{ADAPTERS}/*"))):
-            answered = probe.make(its, located, task, meta["labels"], ON_CPU)
-            probe.write(its / probe.FILE, answered, over)
+        left_out = _copy(adapter, folder, manifest)
+        tolerance = _write_probes(folder, meta, located, probed, _over(base_id, located, probed))
+        _pin(folder, located)
         shown = _shown(results)
-        _write_records(folder, run, shown, options)
+        _write_records(folder, recipe, shown, options)
         facts = card.Facts(
             repo_id=repo_id,
             seed=seed,
@@ -96,23 +103,21 @@ def build(run: Path, repo_id: str, wanted: str, options: Publish, out: Path) -> 
             intended_use=options.intended_use,
             data=data,
             datasets=tuple(one.name for one in data if one.hub),
-            extended=_new_pieces(folder),
+            extended=len(probe.new_pieces(folder)),
             megabytes=sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6,
             per_language=tuple(sorted(p.name for p in folder.glob(f"{ADAPTERS}/*"))),
-            rebuilt_tolerance=reloading.REBUILT_TOLERANCE if rebuilt else None,
+            rebuilt_tolerance=tolerance,
             command=f"lowres run recipe.yaml seeds={seed}",
             year=datetime.now(UTC).year,
+            base_revision=located.revision,
         )
         (folder / README).write_text(card.render(shown, facts), encoding="utf-8")
-        check(folder, results)
+        recorded = leaks.recorded_paths(recipe, results.model_dump(mode="json"))
+        leaks.check(folder, texts, recorded)
         shutil.rmtree(out, ignore_errors=True)
         folder.rename(out)
-    return Built(out, repo_id, seed, located, tuple(licences.remarks(data, license_)))
-
-
-def _new_pieces(folder: Path) -> int:
-    own = (folder / extension.META).is_file()
-    return len(extension.read(folder).pieces) if own else 0
+    notes = (*licences.remarks(data, license_), *left_out, *([unread] if unread else []))
+    return Built(out, repo_id, seed, located, notes, probed)
 
 
 def read_results(run: Path) -> Results:
@@ -146,7 +151,8 @@ def choose_seed(results: Results, wanted: str) -> int:
     return trusted[at][1]
 
 
-def _whole_adapter(run: Path, seed: int) -> Path:
+def _whole_adapter(run: Path, seed: int) -> tuple[Path, set[str]]:
+    """Its folder, and the files that training wrote, as `adapter/labels.json`."""
     name = f"train/{seed}"
     folder = RunFolder(run)
     manifest = folder.manifest(name)
@@ -155,7 +161,7 @@ def _whole_adapter(run: Path, seed: int) -> Path:
             f"{run / name}: incomplete, or changed after training (its manifest has other hashes); "
             "run the recipe again"
         )
-    return run / name / "adapter"
+    return run / name / "adapter", set(manifest.outputs)
 
 
 def _base_id(results: Results) -> str:
@@ -168,7 +174,7 @@ def _base_id(results: Results) -> str:
 
 
 def _data(results: Results, options: Publish) -> tuple[licences.DataLicence, ...]:
-    return licences.of_recipe(results.recipe, options.data_licenses, public)
+    return licences.of_recipe(results.recipe, options.data_licenses, leaks.public)
 
 
 def _licence(options: Publish, data: Sequence[licences.DataLicence]) -> str:
@@ -192,19 +198,111 @@ def _parent(out: Path) -> Path:
     return out.parent
 
 
-def _copy(adapter: Path, folder: Path) -> None:
-    """The adapter, and those of single languages under `adapters/`."""
-    shutil.copytree(adapter, folder)
+def _copy(adapter: Path, folder: Path, written: set[str]) -> list[str]:
+    """The adapter, and those of single languages under `adapters/`: what training wrote, and of
+    that what belongs to an adapter. Notes say what else lies there."""
+    stage, left_out = adapter.parent, []
     beside = adapter_files.of_language(adapter, "x").parent
-    if beside.is_dir():
-        shutil.copytree(beside, folder / ADAPTERS)
+    for file in sorted(f for part in (adapter, beside) for f in part.rglob("*") if not f.is_dir()):
+        name = file.relative_to(stage).as_posix()
+        target = name.removeprefix(f"{adapter.name}/")
+        if name not in written or not leaks.belongs(target):
+            left_out.append(name)
+            continue
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / target)
+    if not left_out:
+        return []
+    more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+    return [f"not of the adapter, left out: {', '.join(left_out[:3])}{more} (in {stage})"]
 
 
-def _write_records(folder: Path, run: Path, shown: Results, options: Publish) -> None:
+def _as_trained(results: Results, located: bases.LocatedBase) -> bases.LocatedBase | None:
+    """The copy of the base that training had, where it was rebuilt here and the Hub's is at hand.
+
+    Raises `RunError` where the copy cannot be had again.
+    """
+    then = results.base.obtained
+    if then in (*FROM_THE_HUB, "folder") or located.obtained not in FROM_THE_HUB:
+        return None
+    made = (b for b in embedded.EMBEDDED.values() if b.hub_id == results.base.hub_id)
+    row = next(made, None)
+    if row is None or row.obtained != then:
+        raise RunError(
+            f"trained over a copy of {results.base.name} had as: {then}; this lowres makes "
+            f"{row.obtained if row is not None else 'none'}: publish with the lowres that trained "
+            "it, or run the recipe again"
+        )
+    path = str(embedded.rebuild(row.name))
+    return bases.LocatedBase(results.base.name, path, row.hub_id, None, then)
+
+
+def _over(
+    base_id: str, located: bases.LocatedBase, probed: bases.LocatedBase | None
+) -> dict[str, Any]:
+    """What `probe.json` says of the base: the Hub's, and how the one of the logits was had."""
+    return {
+        "id": base_id,
+        "revision": located.revision,
+        "obtained": (probed or located).obtained,
+        "same_base_tolerance": reloading.TOLERANCE,
+    }
+
+
+def _write_probes(
+    folder: Path,
+    meta: dict[str, Any],
+    located: bases.LocatedBase,
+    probed: bases.LocatedBase | None,
+    over: dict[str, Any],
+) -> float | None:
+    """`probe.json` of each adapter. The largest tolerance over the Hub's base that one of them
+    states, or None where logits must be the same."""
+    under = probed or located
+    task, tolerances = predict.task_of(meta), []
+    adapter = {"study": meta["study"], "task": task.name, "labels": meta["labels"]}
+    for its in (folder, *sorted(folder.glob(f"{ADAPTERS}/*"))):
+        leaks.check_weights(its)
+        answered = probe.make(its, under, task, meta["labels"], ON_CPU)
+        tolerance = reloading.TOLERANCE
+        if under.obtained.startswith("rebuilt"):
+            tolerance = reloading.rebuilt_tolerance([one.logits for one in answered])
+            tolerances.append(tolerance)
+        probe.write(its / probe.FILE, answered, {**over, "tolerance": tolerance}, adapter)
+    return max(tolerances, default=None)
+
+
+def _pin(folder: Path, located: bases.LocatedBase) -> None:
+    """Name the base's commit also where training had a copy without one: peft and lowres load
+    what the gate has seen, whatever becomes of the branch."""
+    if located.obtained not in FROM_THE_HUB:
+        return
+    for file in (folder / stacking.CONFIG, *folder.glob(f"{ADAPTERS}/*/{stacking.CONFIG}")):
+        config = json.loads(file.read_text(encoding="utf-8"))
+        if config.get("revision") is None:
+            config["revision"] = located.revision
+            file.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def _recipe(run: Path) -> dict[str, Any]:
+    """The run's `recipe.yaml`. Raises `RunError` for none."""
+    file = run / RECIPE
+    try:
+        recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        recipe = type(error).__name__
+    if not isinstance(recipe, dict):
+        raise RunError(
+            f"{file}: expected the recipe that the run was made of ({recipe or 'empty'}); copy the "
+            "whole run folder again"
+        )
+    return recipe
+
+
+def _write_records(folder: Path, recipe: dict[str, Any], shown: Results, options: Publish) -> None:
     """`recipe.yaml`, `results.json` and the picture of it."""
-    recipe = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
-    recipe["publish"] = options.model_dump(mode="json")
-    text = yaml.safe_dump(_public(recipe), sort_keys=False, allow_unicode=True, width=100)
+    told = leaks.without_paths({**recipe, "publish": options.model_dump(mode="json")})
+    text = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)
     (folder / RECIPE).write_text(text, encoding="utf-8")
     plain = shown.model_dump(mode="json", by_alias=True)
     written = json.dumps(plain, ensure_ascii=False, indent=1)
@@ -212,64 +310,7 @@ def _write_records(folder: Path, run: Path, shown: Results, options: Publish) ->
     (folder / card.PLOT).write_text(transfer_plot.draw(shown), encoding="utf-8")
 
 
-def public(text: str) -> str:
-    """A path that leads out of the current folder, to its last parts; in other text no path of
-    this machine."""
-    path = PurePath(text)
-    outside = path.is_absolute() or text.startswith("~") or ".." in path.parts
-    if outside and ": " not in text and "\n" not in text:
-        named = [part for part in path.parts if part not in (path.anchor, "..", "~")]
-        return "/".join(named[-_KEPT_PARTS:])
-    for private in _private_paths():
-        text = text.replace(private.decode(), "")
-    return text
-
-
-def _public(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _public(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_public(inner) for inner in value]
-    return public(value) if isinstance(value, str) else value
-
-
 def _shown(results: Results) -> Results:
     """The results without paths of this machine and sentences of the data."""
     plain = results.model_dump(mode="json", by_alias=True) | {"mistakes": []}
-    return Results(**_public(plain))
-
-
-def check(folder: Path, results: Results) -> None:
-    """Raise `RunError` for a file that must not be published; names the file and the reason."""
-    from huggingface_hub import get_token
-
-    private, own = _private_paths(), (get_token() or "").encode()
-    sentences = [m.text.encode() for m in results.mistakes if len(m.text.split()) >= 5]
-    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
-        name = file.relative_to(folder).as_posix()
-        if file.suffix in PICKLES or (file.suffix == WEIGHTS and not _is_safetensors(file)):
-            raise RunError(f"{name}: a pickle can run code when loaded; only safetensors go out")
-        content = file.read_bytes() if file.suffix != WEIGHTS else b""
-        if _TOKEN.search(content) or (own and own in content):
-            raise RunError(f"{name}: holds what looks like a Hub token; remove it")
-        leak = next((path for path in private if path in content), None)
-        if leak is not None:
-            raise RunError(f"{name}: names a path of this machine ({leak.decode()}); remove it")
-        if any(sentence in content for sentence in sentences):
-            raise RunError(f"{name}: holds a sentence of the data, which is not ours to publish")
-
-
-def _is_safetensors(file: Path) -> bool:
-    """By its header, whatever it is called."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, "np"):
-            return True
-    except (SafetensorError, OSError):
-        return False
-
-
-def _private_paths() -> list[bytes]:
-    paths = {str(Path.home()), str(Path.cwd()), tempfile.gettempdir()}
-    return [f"{path}/".encode() for path in sorted(paths) if len(PurePath(path).parts) > 1]
+    return Results(**leaks.without_paths(plain))

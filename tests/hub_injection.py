@@ -19,7 +19,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "502": {},
     "503": {},
     "401": {"message": INVALID_TOKEN},  # as for an expired token
-    "403": {},
+    "403": {"message": "You don't have the rights to do this."},
+    # what repeating does not mend
+    "400": {"message": "Bad request."},
+    "413": {"message": "The commit is too large."},
+    "422": {"message": "Unprocessable."},
     "409": {},  # the name is taken
     "412": {},  # somebody else committed
     # the connection ends after `fraction` of the body came in or went out; `reset` ends it by RST
@@ -38,7 +42,10 @@ STATUSES = {
     "502": "Bad Gateway",
     "503": "Service Unavailable",
     "401": "",
-    "403": "You don't have the rights to do this.",
+    "403": "",
+    "400": "",
+    "413": "",
+    "422": "",
     "409": "You already created this model repo",
     "412": "A commit has happened since. Please refresh and try again.",
 }
@@ -86,7 +93,7 @@ class Injection:
         headers = {}
         if self.kind == "429":
             headers["Retry-After"] = str(self.option("retry_after"))
-        elif self.kind == "401":
+        elif self.kind == "401" or "message" in OPTIONS[self.kind]:
             said["error"] = headers["X-Error-Message"] = self.option("message")
         elif self.kind == "409" and request.path == "api/repos/create":
             # the client reads the address from the refusal when told exist_ok

@@ -31,6 +31,7 @@ from hub_store import Commit, Hub, Pointer, Repository, git_oid
 REGULAR_BYTES = 10 * 1024 * 1024  # a larger file is refused unless it comes by LFS
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_NOT_IN_A_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]")
 _KINDS = {"model": "models", "dataset": "datasets"}
 Changes = dict[str, bytes | None]
 Effect = tuple[Changes, dict[str, Pointer]]
@@ -130,11 +131,23 @@ def create_branch(call: Call) -> Reply:
     """A branch at the starting point, or at main."""
     call.writer()
     asked = checked(call.request.json(), "branch", {}, {"startingPoint": str})
+    if not is_branch(call.tail):
+        raise malformed(f"Invalid reference name: {call.tail!r}")
     if call.tail in call.repository.revisions:
         raise RefusedError(409, f"Reference already exists: refs/heads/{call.tail}")
     start, _ = located(call.repository, asked.get("startingPoint", "main"))
     call.repository.revisions[call.tail] = start
     return Reply.json({}, 201)
+
+
+def is_branch(name: str) -> bool:
+    """What `git check-ref-format --branch` takes, outside the Hub's own refs/."""
+    if not name or name == "@" or name.startswith(("-", "refs/")) or name.endswith((".", "/")):
+        return False
+    if any(part in name for part in ("..", "//", "@{")) or _NOT_IN_A_BRANCH.search(name):
+        return False
+    parts = name.split("/")
+    return not any(not p or p.startswith(".") or p.endswith(".lock") for p in parts)
 
 
 def create_tag(call: Call) -> Reply:

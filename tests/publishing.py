@@ -9,7 +9,7 @@ import tiny_run
 from hub_cases import contents
 from hub_server import Hub
 
-from lowres import publish
+from lowres import probe, publish
 from lowres.errors import LowresError
 from lowres.gate import Verdict
 from lowres.progress import Silent
@@ -87,4 +87,12 @@ def whole(hub: Hub, built: Built) -> bool:
 def fresh(folder: Path, base: Path, name: str = "ada/topics") -> Built:
     """A run's folder to send, where publishing keeps it."""
     place = folder / "run" / "publish" / name.replace("/", "--")
-    return tiny_run.built(place / "repository", base, name)
+    made = tiny_run.built(place / "repository", base, name)
+    of_study(made, "topics")
+    return made
+
+
+def of_study(built: Built, study: str) -> None:
+    """Let its `probe.json` say of which study it is."""
+    adapter = {"study": study, "task": "classification", "labels": ["a", "b"]}
+    probe.write(built.folder / probe.FILE, [], {"id": "ada/base"}, adapter)

@@ -11,7 +11,7 @@ from hub_cases import READER, TOKEN, hub_of_two_users
 from hub_client import point_client_at
 from publishing import Listening
 
-from lowres import hub_upload
+from lowres import hub_retries, hub_upload
 from lowres.errors import HubError, ReloadError, RunError
 from lowres.hub_upload import Commit, Uploader
 
@@ -86,11 +86,66 @@ def test_heads_of_what_is_there_and_is_not(hub, up):
 def test_what_should_be_private_is_not_put_where_all_see_it(hub, up):
     up.create(private=True)
     assert hub.repositories[NAME].private
+    up.check_private()
     up.create(private=True)
     hub.repositories[NAME].private = False
     with pytest.raises(HubError, match="is there already and is public"):
-        up.create(private=True)
+        up.check_private()
+
+
+def test_before_there_is_a_repository_nothing_is_public(up):
+    up.check_private()
+
+
+@pytest.mark.parametrize("token", ["hf_é", "hf_a b", "hf_\x07", "hf_١٢"])
+def test_a_token_that_no_header_can_carry(hub, monkeypatch, token):
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(HubError, match="has letters that no token has") as caught:
+        Uploader(NAME, Listening([]))
+    assert token not in str(caught.value)
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("400", "HTTP 400: the Hub says: Bad request; repeating it will not help"),
+        ("413", "HTTP 413: the Hub says: The commit is too large; repeating"),
+        ("422", "HTTP 422: the Hub says: Unprocessable; repeating"),
+        ("403", "HTTP 403: the Hub says: You don't have the rights to do this; this token may not"),
+    ],
+)
+def test_what_repeating_does_not_mend_is_said_in_the_hub_s_words(hub, up, waits, status, says):
+    hub.inject(status, "GET", "whoami")
+    with pytest.raises(HubError) as caught:
+        up.who()
+    assert says in str(caught.value)
+    assert "later" not in str(caught.value)
+    assert waits == []
+
+
+def test_words_of_the_hub_are_one_line_and_short(hub, up):
+    hub.inject("403", "GET", "whoami", message="Your  storage is\tfull: " + "x" * 999)
+    with pytest.raises(HubError, match="the Hub says: Your storage is full: xxx") as caught:
+        up.who()
+    assert len(str(caught.value)) < 500
+
+
+def test_history_and_files_of_a_commit(hub, up):
     up.create(private=False)
+    first = hub.head(NAME)
+    second = hub.push(NAME, {"probe.json": "ẹ̀kọ́".encode()}, "by hand")
+    assert up.history(second) == [(second, "by hand"), (first, "initial commit")]
+    assert up.read("probe.json", second) == "ẹ̀kọ́"
+    assert up.read("probe.json", first) is None
+
+
+def test_a_pull_request_that_is_closed(hub, up, folder):
+    up.create(private=False)
+    up.commit(folder, [], "one", "main", hub.head(NAME), pr=True)
+    assert not up.is_closed(1)
+    up.close(1, "no")
+    assert up.is_closed(1)
 
 
 def test_a_card_that_the_hub_refuses(up):
@@ -212,9 +267,9 @@ def test_a_time_out_also_after_the_client_has_connected_anew(hub):
     from huggingface_hub import close_session, get_session
 
     before = get_session().timeout
-    with hub_upload.bounded():
+    with hub_retries.bounded():
         for _ in range(2):
-            assert get_session().timeout.read == hub_upload.TIMEOUT_S
+            assert get_session().timeout.read == hub_retries.TIMEOUT_S
             close_session()
     assert get_session().timeout == before
 

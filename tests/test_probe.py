@@ -31,10 +31,21 @@ def test_sixteen_sentences_as_plain_transformers_reads_them(task, tiny_base, tmp
     assert {"text_pair" in one.fields for one in probes} == {task == "pairs"}
     again = make(folder, tiny_base, task)
     assert all(np.array_equal(a.logits, b.logits) for a, b in zip(probes, again, strict=True))
-    probe.write(tmp_path / "probe.json", probes, {"id": "ada/base"})
+    adapter = {"study": "s", "task": task, "labels": ["b", "a"]}
+    probe.write(tmp_path / "probe.json", probes, {"id": "ada/base"}, adapter)
     stored = json.loads((tmp_path / "probe.json").read_text(encoding="utf-8"))
     assert stored["base"] == {"id": "ada/base"}
-    assert np.allclose(stored["probes"][8]["logits"], probes[8].logits, atol=1e-6)
+    assert np.allclose(stored["probes"][8]["logits"], probes[8].logits, atol=1e-9)
+    text = (tmp_path / "probe.json").read_text(encoding="utf-8")
+    assert probe.lineage(text) == ("s", task, ["a", "b"], "ada/base")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"probes": []}', '{"schema": 1, "adapter": {}, "base": {"id": "a/b"}}'],
+)
+def test_what_lowres_has_not_written_has_no_lineage(text):
+    assert probe.lineage(text) is None
 
 
 def test_new_pieces_are_probed(tiny_unigram_base, tmp_path):

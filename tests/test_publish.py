@@ -13,7 +13,16 @@ import pytest
 import tiny_run
 from hub_cases import READER, STRANGER, TOKEN, asked, contents, hub_of_two_users
 from hub_client import point_client_at
-from publishing import FAILED, PASSED, attempt, fresh, holds, published, refused, states
+from publishing import (
+    FAILED,
+    PASSED,
+    attempt,
+    fresh,
+    holds,
+    published,
+    refused,
+    states,
+)
 from typer.testing import CliRunner
 
 from lowres import gate, predict, publish, snapshots
@@ -78,9 +87,15 @@ def test_a_private_repository(hub, built, passing):
     assert hub.repositories[NAME].private
     assert holds(hub, built)
     hub.repositories[NAME].private = False
+    # also with nothing left to send
+    assert "is there already and is public; make it private" in refused(
+        built, Options(private=True)
+    )
     (built.folder / "labels.json").write_text("{}")
     assert "is there already and is public" in refused(built, Options(private=True))
     assert not holds(hub, built)
+    published(built)
+    assert holds(hub, built)
 
 
 def test_a_branch_beside_main(hub, built, passing):
@@ -112,18 +127,6 @@ def test_a_pull_request_to_somebody_else(hub, built, passing, monkeypatch):
     assert hub.head(NAME) == before
 
 
-def test_a_repository_with_something_else_in_it(hub, built, passing):
-    hub.create(NAME)
-    hub.push(NAME, {"model.safetensors": b"theirs", "README.md": b"# theirs"})
-    before = hub.head(NAME)
-    says = refused(built)
-    assert "holds something else already (README.md, model.safetensors…)" in says
-    assert "--force" in says
-    assert hub.head(NAME) == before
-    published(built, Options(force=True))
-    assert holds(hub, built)
-
-
 @pytest.mark.parametrize("earlier", [False, True])
 def test_what_answers_otherwise_is_taken_back(hub, built, monkeypatch, earlier):
     monkeypatch.setattr(gate, "check", lambda *_: PASSED)
@@ -151,49 +154,8 @@ def test_a_pull_request_that_answers_otherwise_is_closed(hub, built, monkeypatch
     assert "probe 0: x; probe 1: x; probe 2: x; …. Pull request 1 is closed" in says
     pull_request = hub.repositories[NAME].discussions[1]
     assert pull_request.status == "closed"
-    assert "It does not reload as it was" in repr(pull_request.events)
+    assert "it does not reload as it was" in repr(pull_request.events)
     assert tiny_run.without_git(hub.files(NAME)) == {}
-
-
-def test_what_was_never_proven_is_nothing_to_go_back_to(hub, built, monkeypatch):
-    """The Hub goes between commit and gate; the next one, another, is refused."""
-    monkeypatch.setattr(gate, "check", lambda *_: PASSED)
-    published(built)
-    good = hub.files(NAME)
-    (built.folder / "labels.json").write_text("{}")
-    hub.inject("500", "GET", "tree", after=1, times=99)
-    assert "download: HTTP 500" in refused(built)
-    hub.injections.clear()
-    assert hub.files(NAME) != good
-    (built.folder / "labels.json").write_text("[1]")
-    monkeypatch.setattr(gate, "check", lambda *_: FAILED)
-    assert "taken back" in refused(built)
-    assert hub.files(NAME) == good
-
-
-def test_an_open_pull_request_that_was_never_proven_is_closed(hub, built, passing):
-    hub.inject("500", "GET", "tree", after=1, times=99)
-    refused(built, Options(pr=True))
-    hub.injections.clear()
-    (built.folder / "labels.json").write_text("{}")
-    assert published(built, Options(pr=True)).pr == 2
-    assert [d.status for d in hub.repositories[NAME].discussions.values()] == ["closed", "open"]
-
-
-def test_somebody_commits_after_it_was_published(hub, built, passing):
-    first = published(built)
-    hub.push(NAME, {"README.md": b"# by hand"})
-    second = published(built)
-    assert second.commit != first.commit
-    assert holds(hub, built)
-
-
-def test_a_state_that_cannot_be_read_is_none(hub, built, passing):
-    published(built)
-    (built.folder.parent / "state.json").write_text("{")
-    published(built)
-    assert holds(hub, built)
-    assert len(asked(hub, "/commit/")) == 1
 
 
 @pytest.mark.parametrize("name", ["topics", "ada/", "a/b/c", "ada/x--y", "ada/x y", "-a/b", ""])
@@ -201,6 +163,34 @@ def test_an_id_that_is_none(tmp_path, name):
     with pytest.raises(HubError, match="is no repository id") as caught:
         publish.prepare(tmp_path, name, Options(), Publish())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", " ", "a b", "..", "a..b", "../x", "refs/pr/1", "refs/heads/v1", "/v1", "v1/", "v1."),
+        *("-v1", ".v1", "a/.b", "a.lock", "a.lock/b", "a//b", "@", "a@{1}", "a~1", "a^", "a:b"),
+        *("a?", "a*", "a[b", "a\\b", "a\tb", "a\n", "HEAD", "0" * 40),
+    ],
+)
+def test_a_branch_that_can_be_none(hub, tmp_path, name):
+    """Found out before anything is made."""
+    with pytest.raises(HubError, match="no name of a branch; write it as main") as caught:
+        publish.prepare(tmp_path, NAME, Options(revision=name), Publish())
+    assert "\n" not in str(caught.value)
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("name", ["main", "v1", "v1.0-rc", "feature/new_card", "ekó", "0" * 39])
+def test_a_branch_that_may_be(name):
+    publish.check_branch(name)
+
+
+def test_a_licence_that_the_hub_does_not_know(hub, built, passing):
+    readme = "---\nlicense: foo-bar\n---\n# x\n"
+    (built.folder / "README.md").write_text(readme, encoding="utf-8")
+    assert "the Hub refuses the card" in refused(built)
+    assert NAME not in hub.repositories
 
 
 @pytest.fixture
@@ -234,6 +224,8 @@ def test_the_command(hub, finished, passing):
         ([], READER, "publish: this token may read only"),
         (["--license", "CC BY"], TOKEN, "publish.license: 'CC BY' is no licence identifier"),
         (["--seed", "9"], TOKEN, "--seed 9: the run has the seeds 1, 2, 3"),
+        (["--revision", ""], TOKEN, "--revision '': no name of a branch"),
+        ([], "hf_é", "publish: the token (HF_TOKEN, or of `hf auth login`) has letters"),
     ],
 )
 def test_errors_are_one_line(hub, finished, monkeypatch, words, token, says):
@@ -263,6 +255,54 @@ def test_what_the_recipe_says_of_publishing(hub, finished):
     assert done.exit_code == 0, done.output
     card = (finished / "publish/ada--topics/repository/README.md").read_text(encoding="utf-8")
     assert "author = {Ada}" in card
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "- a",
+            "expected the recipe's section publish as YAML, such as license: cc-by-4.0, and it",
+        ),
+        ("mit", "and it is a str"),
+        ("a: [", "and it cannot be read"),
+        ("1: 2", "publish.1: "),
+    ],
+)
+def test_a_section_that_is_none(hub, finished, text, says):
+    (finished / "publish.yaml").write_text(text, encoding="utf-8")
+    done = run(finished, NAME, "--license", "mit", "--dry-run")
+    assert done.exit_code == 2, done.output
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_empty_section(hub, finished):
+    (finished / "publish.yaml").write_text("", encoding="utf-8")
+    assert run(finished, NAME, "--license", "mit", "--dry-run").exit_code == 0
+
+
+@pytest.mark.parametrize("whose", ["the run", "something as ada/topics"])
+def test_two_at_once(hub, tmp_path, monkeypatch, whose):
+    """The second says so in one line; the lock goes with its holder."""
+    monkeypatch.setenv("LOWRES_CACHE", str(tmp_path / "cache"))
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    mine.mkdir()
+    other.mkdir()
+    held = (mine, "ada/x") if whose == "the run" else (other, NAME)
+    with publish.held(*held):
+        done = run(mine, NAME, "--license", "mit")
+        assert done.exit_code == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"publish: another process publishes {whose}")
+        assert "give the same command again" in line
+    with publish.held(mine, NAME):
+        pass
+
+
+def test_no_lock_is_left_where_there_is_no_run(hub, tmp_path):
+    assert "no finished run" in run(tmp_path / "none", NAME, "--license", "mit").stderr
+    assert not (tmp_path / "none").exists()
 
 
 def as_the_card_says(files: dict[str, bytes], task: str) -> None:

@@ -22,7 +22,7 @@ from hub_server import Hub
 from publishing import FAILED, PASSED, Attempt, attempt, fresh, holds, whole
 from publishing_killed import MOMENTS
 
-from lowres import gate, hub_upload
+from lowres import gate, hub_retries
 
 # The client itself uploads with what httpx2 says is deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
@@ -151,6 +151,25 @@ FAULTS = [
         says="this token may not write",
     ),
     Fault(
+        "storage is full",
+        ("403", "POST", COMMIT),
+        survives=False,
+        says="the Hub says: Private repository storage limit reached; this token may not write",
+        options=(("message", "Private repository storage limit reached"),),
+    ),
+    Fault(
+        "the Hub refuses what is sent",
+        ("422", "POST", COMMIT),
+        survives=False,
+        says="HTTP 422: the Hub says: Unprocessable; repeating it will not help",
+    ),
+    Fault(
+        "the Hub finds it too large",
+        ("413", "POST", "preupload"),
+        survives=False,
+        says="HTTP 413: the Hub says: The commit is too large",
+    ),
+    Fault(
         "the name is taken",
         ("409", "POST", "repos/create"),
         survives=False,
@@ -203,7 +222,7 @@ class Seen:
 def seen(fault: Fault, folder: Path, base: Path) -> Seen:
     with pytest.MonkeyPatch.context() as patched, hub_of_two_users() as hub:
         point_client_at(hub, patched, folder / "cache")
-        patched.setattr(hub_upload, "TIMEOUT_S", 0.3)
+        patched.setattr(hub_retries, "TIMEOUT_S", 0.3)
         patched.setattr(gate, "check", lambda *_: fault.gate)
         patched.setenv("HF_TOKEN", fault.token)
         built = fresh(folder, base)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 import tiny_run
-from hub_cases import TOKEN, contents, hub_of_two_users
+from hub_cases import contents, hub_of_two_users
 from hub_client import point_client_at
 from results_factory import make_results
 
@@ -16,9 +17,17 @@ from lowres import predict, repository, snapshots
 from lowres.errors import BaseModelError, HubError, LowresError, RunError
 from lowres.licences import DataLicence
 from lowres.recipe_publish import Publish
-from lowres.results import BaseRecord, Mistake
+from lowres.results import BaseRecord
 
 NAME = "ada/topics"
+UNREAD = (
+    "the run's data cannot be read here: files were searched for the sentences of the report "
+    "alone, not for those of the data"
+)
+SENTENCES = [
+    ("the market by the river is closed on Mondays", "a"),
+    ("nobody has seen the ferry since the storm", "b"),
+] * 6
 SHARED = Publish(license="cc-by-sa-4.0")
 
 
@@ -56,11 +65,16 @@ def test_all_that_belongs_to_an_adapter(hub, run):
         *("README.md", "adapter_config.json", "adapter_model.safetensors", "labels.json"),
         *("probe.json", "recipe.yaml", "results.json", "transfer.svg"),
     }
-    assert (built.seed, built.notes) == (2, ())
+    assert (built.seed, built.notes) == (2, (UNREAD,))
     stored = json.loads((built.folder / "probe.json").read_text(encoding="utf-8"))
     assert stored["base"] == {
         **{"id": tiny_run.BASE_ID, "revision": built.base.revision},
-        **{"obtained": "hub", "tolerance": 1e-5},
+        **{"obtained": "hub", "tolerance": 1e-5, "same_base_tolerance": 1e-5},
+    }
+    assert stored["schema"] == 1
+    assert stored["adapter"] == {
+        **{"study": make_results().recipe["name"], "task": "classification"},
+        "labels": ["a", "b", "c"],
     }
     assert len(stored["probes"]) == 16
     assert len(predict.load(built.folder).labels) == 3
@@ -164,13 +178,14 @@ def test_a_licence_must_be_given_and_fit_the_data(hub, run):
     given = Publish(license="cc-by-4.0", data_licenses={"Davlan/sib200": "cc-by-nd-4.0"})
     refused(run, "nothing derived from it may be shared", section=given)
     given = Publish(license="cc-by-nc-4.0", data_licenses={"Davlan/sib200": "cc-by-nc-4.0"})
-    assert build(run, given).notes == ()
+    assert build(run, given).notes == (UNREAD,)
 
 
 def test_a_licence_that_nobody_knows_is_said(hub, tmp_path, tiny_unigram_base):
     recipe = make_results().recipe | {"data": {"files": "/home/me/my data/{lang}/{split}.tsv"}}
     run = tiny_run.finished(tmp_path / "run", tiny_unigram_base, recipe=recipe)
-    (note,) = build(run).notes
+    note, unread = build(run).notes
+    assert unread == UNREAD
     assert note.startswith("the licence of my data/{lang}/{split}.tsv is not known")
 
 
@@ -192,35 +207,6 @@ def test_where_this_machine_keeps_things_is_not_told(hub, tmp_path, tiny_unigram
     assert r"data/sib/yor\_Latn/test.tsv: 3 rows twice" in card
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "says"),
-    [
-        ("training_args.bin", b"\x80\x04", "training_args.bin: a pickle can run code"),
-        ("more/optimizer.pt", b"PK", "more/optimizer.pt: a pickle can run code"),
-        ("adapter.safetensors", b"\x80\x04K\x01.", "adapter.safetensors: a pickle can run code"),
-        ("notes.txt", b"hf_" + b"a1B2" * 8, "notes.txt: holds what looks like a Hub token"),
-        ("script.py", b"key = 'hf_" + b"a1B2" * 8, "script.py: holds what looks like a Hub token"),
-        ("own.json", TOKEN.encode(), "own.json: holds what looks like a Hub token"),
-        ("paths.json", b'"/home/me/secret/x"', "paths.json: names a path of this machine"),
-        ("data.txt", b"> one two three four five.", "data.txt: holds a sentence of the data"),
-    ],
-)
-def test_what_must_not_be_published(tmp_path, monkeypatch, name, content, says):
-    monkeypatch.setattr(Path, "home", lambda: Path("/home/me"))
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    mistake = Mistake(
-        language="yor_Latn", id="1", text="one two three four five.", gold="a", predicted="b"
-    )
-    results = make_results(mistakes=[mistake])
-    file = tmp_path / name
-    file.parent.mkdir(exist_ok=True)
-    (tmp_path / "README.md").write_text("# x\n")
-    repository.check(tmp_path, results)
-    file.write_bytes(content)
-    with pytest.raises(RunError, match=re.escape(says)):
-        repository.check(tmp_path, results)
-
-
 def test_data_sets_are_named_once():
     recipe = make_results().recipe
     recipe["data"] = {"hub": "a/b", "source": {"hub": "a/b", "files": None}}
@@ -231,3 +217,68 @@ def test_data_sets_are_named_once():
         DataLicence("z/w/a.txt", None),
         DataLicence("c/d", "mit", "as the recipe says"),
     )
+
+
+def test_only_what_training_wrote_is_published(hub, run):
+    """Notes, code, links and git's own folder lie beside the adapter, and stay there."""
+    adapter = run / "train/2/adapter"
+    (adapter / "notes.txt").write_text("ask Eve")
+    (adapter / "modeling.py").write_text("import os")
+    (adapter / "link.json").symlink_to("/etc/hostname")
+    (adapter / ".git").mkdir()
+    (adapter / ".git/config").write_text("[user]")
+    (adapter.with_name("adapters") / "yor_Latn").mkdir(parents=True)
+    (adapter.with_name("adapters") / "yor_Latn/labels.json").write_text("{}")
+    built = build(run)
+    assert set(contents(built.folder)) == {
+        *("README.md", "adapter_config.json", "adapter_model.safetensors", "labels.json"),
+        *("probe.json", "recipe.yaml", "results.json", "transfer.svg"),
+    }
+    (note,) = [one for one in built.notes if one != UNREAD]
+    assert note.startswith(
+        "not of the adapter, left out: adapter/.git/config, adapter/link.json, adapter/modeling.py "
+        "and 2 more (in "
+    )
+
+
+def test_what_a_manifest_names_is_published_only_if_an_adapter_has_such_files(hub, run):
+    (run / "train/2/adapter/notes.txt").write_text("ask Eve")
+    manifest = run / "train/2/manifest.json"
+    plain = json.loads(manifest.read_text(encoding="utf-8"))
+    plain["outputs"]["adapter/notes.txt"] = tiny_run.hashes(run / "train/2/adapter")["notes.txt"]
+    manifest.write_text(json.dumps(plain), encoding="utf-8")
+    built = build(run)
+    assert "notes.txt" not in contents(built.folder)
+    assert any("left out: adapter/notes.txt (in " in note for note in built.notes)
+
+
+@pytest.mark.parametrize("text", [None, "", "[1]", "a: [", "\0"])
+def test_a_run_without_its_recipe(hub, run, text):
+    if text is None:
+        (run / "recipe.yaml").unlink()
+    else:
+        (run / "recipe.yaml").write_text(text)
+    refused(run, "recipe.yaml: expected the recipe that the run was made of")
+
+
+def test_a_sentence_that_was_trained_on_stays_here(hub, tmp_path, tiny_unigram_base):
+    """Not only those of the report: one stands in the question of the study."""
+    data = tmp_path / "data"
+    rows = ["text\tlabel", *(f"{text}\t{label}" for text, label in SENTENCES)]
+    for language in ("eng_Latn", "yor_Latn"):
+        (data / language).mkdir(parents=True)
+        for split in ("train", "dev", "test"):
+            (data / language / f"{split}.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    recipe = {
+        "question": "",
+        **{"name": "topics", "languages": {"source": ["eng_Latn"], "targets": ["yor_Latn"]}},
+        **{"task": {"name": "classification"}, "base": {"name": tiny_run.BASE_ID}},
+        "data": {"files": f"{data}/{{lang}}/{{split}}.tsv"},
+    }
+    run = tiny_run.finished(tmp_path / "run", tiny_unigram_base, recipe=recipe)
+    assert UNREAD not in build(run).notes
+    shutil.rmtree(tmp_path / "out")
+    recipe["question"] = f"Is it so that {SENTENCES[0][0]}?"
+    again = tiny_run.finished(tmp_path / "again", tiny_unigram_base, recipe=recipe)
+    with pytest.raises(RunError, match=r"holds a sentence of the data"):
+        build(again)
