@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -26,10 +27,17 @@ from lowres.progress import Silent
 from lowres.recipe_loading import from_mapping, load
 from lowres.train import train
 
+DATA = Path(os.environ.get("LOWRES_DATA", "../shared/data"))
+# Tamazight's has another code there
+LISTS = str(DATA / "lexicons/{lang}.tsv")
 WAYS: dict[str, list[dict[str, Any]]] = {
     "none": [],
     "code_switch": [{"name": "code_switch"}],
     "code_switch, half of the words": [{"name": "code_switch", "share": 0.5}],
+    "code_switch, and again by a word list": [
+        {"name": "code_switch"},
+        {"name": "code_switch", "copies": 1, "lexicon": LISTS},
+    ],
     "word_dropout": [{"name": "word_dropout"}],
     "character_noise": [{"name": "character_noise"}],
 }
@@ -38,7 +46,10 @@ WAYS: dict[str, list[dict[str, Any]]] = {
 def measure(run: Path, way: str, seed: int) -> dict[str, Any]:
     """One way on one run."""
     plain = load(str(run / "recipe.yaml")).model_dump(mode="json")
-    plain["train"]["augment"] = WAYS[way]
+    plain["train"]["augment"] = [dict(each) for each in WAYS[way]]
+    for each in plain["train"]["augment"]:
+        if "lexicon" in each and plain["languages"]["targets"] == ["tzm_Tfng"]:
+            each["lexicon"] = each["lexicon"].replace("{lang}", "ber_Tfng")
     if WAYS[way]:
         plain["train"]["epochs"] /= 2
     recipe = from_mapping(plain)

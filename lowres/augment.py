@@ -38,15 +38,19 @@ def augment(
     """
     parts, notes = [data.train], []
     rows = data.train.to_list()
-    for way, own in zip(ways, lexicons, strict=True):
+    for number, (way, own) in enumerate(zip(ways, lexicons, strict=True)):
+        before = sum(other.name == way.name for other in ways[:number])
         notes += [_covered(rows, lexicon, task, source) for lexicon in own]
         # one way's draws do not depend on those of another
-        draw = Random(f"{seed} {way.name}")
+        draw = Random(f"{seed} {way.name} {before}")
         languages = own or (None,)
         made = [
-            _changed(row, copy, way, languages[(number + copy) % len(languages)], task, draw)
+            {
+                **_changed(row, way, languages[(at + copy) % len(languages)], task, draw),
+                "id": f"{row['id']}+{way.name}{'' if not before else before + 1}.{copy + 1}",
+            }
             for copy in range(way.copies)
-            for number, row in enumerate(rows)
+            for at, row in enumerate(rows)
         ]
         columns = {name: [row[name] for row in made] for name in data.train.column_names}
         parts.append(Dataset.from_dict(columns, features=data.train.features))
@@ -57,13 +61,12 @@ def augment(
 
 def _changed(
     row: Mapping[str, Any],
-    copy: int,
     way: AugmentationOptions,
     lexicon: Lexicon | None,
     task: TaskOptions,
     draw: Random,
 ) -> dict[str, Any]:
-    made = {**row, "id": f"{row['id']}+{way.name}{copy + 1}"}
+    made = dict(row)
     if "tokens" in task.fields:
         kept = [
             (token, tag)

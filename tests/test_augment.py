@@ -73,6 +73,14 @@ def test_several_ways_each_change_the_examples_alone():
     assert both.train.to_list()[44 * 3 :] == one.train.to_list()[44:]
 
 
+def test_one_way_twice_is_two_draws_with_ids_of_their_own():
+    data = tiny_study.data()
+    found, _ = made(data, "classification", [way("word_dropout", copies=1)] * 2)
+    rows = found.train.to_list()
+    assert len({row["id"] for row in rows}) == 3 * 44
+    assert [r["text"] for r in rows[44:88]] != [r["text"] for r in rows[88:]]
+
+
 def test_draws_are_the_seeds():
     data, ways = tiny_study.data(), [way("word_dropout")]
     first, again, other = (made(data, "classification", ways, seed=n)[0] for n in (1, 1, 2))
