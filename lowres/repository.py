@@ -82,7 +82,7 @@ def build(run: Path, repo_id: str, wanted: str, options: Publish, out: Path) -> 
     data = _data(results, options)
     license_ = _licence(options, data)
     base_id = _base_id(results)
-    meta["study"] = str(results.recipe.get("name"))
+    meta["study"] = str(results.recipe["name"])
     located = predict.locate(meta["base"], adapter)
     probed = _as_trained(results, located)
     recipe = _recipe(run)

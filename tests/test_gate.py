@@ -161,6 +161,9 @@ def test_what_is_told_of_labels_over_the_other_base():
     stored, given = asked(SURE, TIED, TIED), asked(SURE, TIED, [0.0, 0.1, -0.3])
     found, _ = gate.over_hub(stored, given, 0.5)
     assert found == gate.Elsewhere(pytest.approx(0.3), 0.5, 3, 2, 2)
+    # also of probes whose logits are too far apart
+    found, _ = gate.over_hub(asked(SURE, SURE), asked([9.0, 0.0, 0.0], [0.0, 9.0, 0.0]), 0.5)
+    assert (found.answers, found.agreeing) == (2, 1)
 
 
 def test_the_tolerance_is_a_share_of_how_far_logits_lie_apart():

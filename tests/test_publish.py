@@ -13,6 +13,7 @@ import pytest
 import tiny_run
 from hub_cases import READER, STRANGER, TOKEN, asked, contents, hub_of_two_users
 from hub_client import point_client_at
+from hub_writes import is_branch
 from publishing import (
     FAILED,
     PASSED,
@@ -179,11 +180,14 @@ def test_a_branch_that_can_be_none(hub, tmp_path, name):
         publish.prepare(tmp_path, NAME, Options(revision=name), Publish())
     assert "\n" not in str(caught.value)
     assert hub.requests == []
+    # but for these two, git and the Hub of the tests refuse it too
+    assert not is_branch(name) or name in ("HEAD", "0" * 40)
 
 
 @pytest.mark.parametrize("name", ["main", "v1", "v1.0-rc", "feature/new_card", "ekó", "0" * 39])
 def test_a_branch_that_may_be(name):
     publish.check_branch(name)
+    assert is_branch(name)
 
 
 def test_a_licence_that_the_hub_does_not_know(hub, built, passing):
