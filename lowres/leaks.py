@@ -52,9 +52,10 @@ _WINDOWS: Final = r"[A-Za-z]:[\\/]|\\\\"
 _ROOTED: Final = re.compile(rf"(?:file://)?(?:/|~|{_WINDOWS})")
 _PART: Final = r"[^\s\\/'\"<>|:,;()]+"
 _INSIDE: Final = re.compile(
-    rf"(?<![\w/:.~\\])(?:(?:file://|~\w*)?/|\b[A-Za-z]:[\\/]|\\\\)(?:{_PART}[\\/]+)+(?:{_PART})?"
+    rf"(?<![^\s'\"`(\[<=,;|])(?:(?:file://|~\w*)?/|\b[A-Za-z]:[\\/]|\\\\)(?:{_PART}[\\/]+)+(?:{_PART})?"
 )
-"""Absolute paths in a text."""
+"""Absolute paths in a text; `/x/` in `{lang}/x/y` is none."""
+_PLACEHOLDER: Final = re.compile(r"\{(lang|split)\}")
 
 
 def public(text: str) -> str:
@@ -80,7 +81,10 @@ def _shortened(path: str) -> str:
     if rooted and parts and parts[0].lower() in ("home", "users"):
         parts = parts[2:]
     kept = [part for part in parts if part not in (".", "..") and not part.startswith("~")]
-    return "/".join(kept[-_KEPT_PARTS:])
+    # a template that loses its {lang} would be one file for all languages
+    last = max(0, len(kept) - _KEPT_PARTS)
+    first = min((at for at, part in enumerate(kept) if _PLACEHOLDER.search(part)), default=last)
+    return "/".join(kept[min(first, last) :])
 
 
 def without_paths(value: Any) -> Any:
