@@ -30,22 +30,30 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def recipe_keys() -> Iterator[str]:
     """Every key of a recipe: a table a section."""
-    from lowres import registry
     from lowres.recipe_loading import schema
 
     tree = schema()
     definitions = tree["$defs"]
     yield from section("The recipe itself", tree, definitions)
     yield from sections(BEFORE_THE_TASK, definitions)
-    yield "\n## `task`\n"
-    for name in registry.names("tasks"):
-        module = registry.module("tasks", name)
+    yield from choices("task", "tasks")
+    yield from sections((*ON_RAW_TEXT, *ON_THE_TASK), definitions)
+    yield from choices("train.augment", "augmentations")
+    yield from sections(AFTERWARDS, definitions)
+
+
+def choices(key: str, folder: str) -> Iterator[str]:
+    """What may stand at a key, by its `name`: every plug-in of a folder with its own keys."""
+    from lowres import registry
+
+    yield f"\n## `{key}`\n"
+    for name in registry.names(folder):
+        module = registry.module(folder, name)
         yield f"`name: {name}`: {(module.__doc__ or '').strip()}\n"
         options = module.Options.model_json_schema()
         rest = {k: v for k, v in options["properties"].items() if k != "name"}
         if rest:
             yield from table({**options, "properties": rest}, options.get("$defs", {}))
-    yield from sections((*ON_RAW_TEXT, *ON_THE_TASK, *AFTERWARDS), definitions)
 
 
 def sections(names: Sequence[str], definitions: dict[str, Any]) -> Iterator[str]:
@@ -140,6 +148,8 @@ def type_of(value: dict[str, Any], definitions: dict[str, Any]) -> str:
         name = value["$ref"].rsplit("/", 1)[-1]
         if "tasks" in name:
             return "[task](#task)"
+        if "augmentations" in name:
+            return "[train.augment](#trainaugment)"
         key = SECTION_KEYS.get(name, name)
         return f"[{key}](#{key.lower().replace('.', '')})"
     if "const" in value:
