@@ -30,8 +30,8 @@ TOLERANCE: Final = 1e-5
 precision on both sides."""
 REBUILT_SHARE: Final = 1.5
 """Largest difference of a logit over the Hub's own base where the adapter was trained over a copy
-rebuilt from 4 bits, as a share of the adapter's `spread`: a little more than what the rounding
-itself does to them (benchmarks/rebuilt_tolerance.py, docs/results.md)."""
+rebuilt from 4 bits, as a share of the adapter's `spread`: noise of the rounding's size moved
+them by more in 4 of 120 draws, four times that noise in all (benchmarks/rebuilt_tolerance.py)."""
 LEAST_AGREEING: Final = 0.5
 """Share of the labels that must be the same over the Hub's own base, near-ties among them."""
 LONGEST_S: Final = 600
