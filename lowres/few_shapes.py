@@ -1,7 +1,8 @@
 """Forward passes over lines without end, in batches of few shapes.
 
 In half precision the kernels of a CPU are compiled for a shape and kept, up to a thousand of them:
-370 MB after a million lines whose batches have any shape, 7 MB with these (docs/results.md).
+hundreds of MB after a million lines whose batches have any shape, 11 MB at most with these
+(docs/results.md).
 """
 
 from __future__ import annotations
