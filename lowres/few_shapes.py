@@ -31,7 +31,8 @@ def logits(
         return inference.logits(model, windows, pad_id, hardware, batch_tokens)
     rows = windows.to_list()
     lengths = [len(row["input_ids"]) for row in rows]
-    wide = [_up(length) for length in lengths]
+    # never wider than the widest window: a base may have no more positions
+    wide = [min(_up(length), max(lengths)) for length in lengths]
     answers: list[np.ndarray | None] = [None] * len(rows)
     model.eval()
     with torch.inference_mode():

@@ -258,7 +258,7 @@ def plural(count: int, word: str) -> str:
 def answer(summary: Summary) -> tuple[Part, ...]:
     """The run's finding in two sentences made of figures."""
     names = [row.language.name for row in summary.sources]
-    taught = f"Taught in {joined(names)} only, " if names else ""
+    taught = f"Taught with labels in {joined(names)} only, " if names else ""
     adapter = summary.averages.get(("targets", ADAPTER))
     if adapter is None:
         reason = "no seed of this run can be trusted" if not summary.trusted_seeds else "no target"

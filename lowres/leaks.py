@@ -90,7 +90,7 @@ def _shortened(path: str) -> str:
 def without_paths(value: Any) -> Any:
     """The same for all text in plain data."""
     if isinstance(value, dict):
-        return {key: without_paths(inner) for key, inner in value.items()}
+        return {without_paths(key): without_paths(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [without_paths(inner) for inner in value]
     return public(value) if isinstance(value, str) else value

@@ -87,6 +87,8 @@ def of_recipe(
         found += _labelled(part, given, shown)
     for kind in ("files", "translations", "lexicon"):
         found += (_of_file(path, given, shown) for path in _paths(text.get(kind)))
+    for way in (recipe.get("train") or {}).get("augment") or ():
+        found += (_of_file(path, given, shown) for path in _paths(way.get("lexicon")))
     return tuple(dict.fromkeys(found))
 
 

@@ -28,7 +28,7 @@ class Options(AugmentationOptions):
 
     def word_lists(self) -> str | dict[str, str] | None:
         """The way's own, if it has any."""
-        return self.lexicon
+        return self.lexicon or None
 
     def word(self, word: str, lexicon: Lexicon | None, draw: Random) -> str | None:
         """A translation, drawn by its probability, between the word's own punctuation."""
