@@ -185,7 +185,8 @@ def test_answer_is_a_sentence_of_figures() -> None:
     text = "".join(part.text for part in figures.answer(figures.summarise(make_results())))
     assert text == (
         "Taught with labels in English only, the adapter reaches macro-F1 0.612 (mean of 10 "
-        "targets, 2 seeds) against 0.538 for the frozen base, 0.146 for TF-IDF and 0.057 for the majority class. "
+        "targets, 2 seeds) against 0.538 for the frozen base, 0.146 for TF-IDF and 0.057 for the "
+        "majority class. "
         "Of 10 targets it transfers to 8, is no better than TF-IDF on 1 (Central Atlas Tamazight) "
         "and transfers negatively to 1 (N’Ko). As a yardstick, TF-IDF taught on labels of the "
         "targets themselves gets 0.635."
