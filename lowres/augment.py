@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from datasets import Dataset, concatenate_datasets
 
+from lowres import bilingual
 from lowres.augmentations import AugmentationOptions, Lexicon
 from lowres.data import LabelledData
 from lowres.errors import DataError
+from lowres.recipe import Recipe
 from lowres.tasks import TaskOptions
-from lowres.words import parted
+from lowres.words import form
 
 COVERED: Final = 0.1
 """Share of the source's words that a lexicon must hold; below it is of another language."""
@@ -57,6 +59,15 @@ def augment(
         notes.append(f"train.augment: {way.name}: {len(made):,} examples beside {len(rows):,}")
     joined: Dataset = concatenate_datasets(parts)
     return replace(data, train=joined), tuple(notes)
+
+
+def check(data: LabelledData, recipe: Recipe) -> None:
+    """What of `train.augment` can be known before hours of work: that its word lists are there,
+    are lists, and translate from the source. Raises `DataError`."""
+    rows = data.train.to_list()
+    for number in range(len(recipe.train.augment)):
+        for lexicon in bilingual.of_lists(recipe, number):
+            _covered(rows, lexicon, recipe.task, ", ".join(recipe.languages.source))
 
 
 def _changed(
@@ -114,17 +125,17 @@ def _covered(
     fields = [name for name in ("text", "text_pair", "tokens") if name in task.fields]
     values = [row[name] for row in rows for name in fields]
     words = [
-        core.casefold()
+        found
         for value in values
         for word in (value.split() if isinstance(value, str) else value)
-        if (core := parted(word)[1])
+        if (found := form(word))
     ]
     share = sum(word in lexicon.entries for word in words) / max(1, len(words))
     if share < COVERED:
         raise DataError(
-            f"train.augment: code_switch: {share:.0%} of the words of {source}'s training examples "
-            f"have a word of {lexicon.language}, at least {COVERED:.0%} are needed; do word list "
-            f"and text.translations translate between {source} and {lexicon.language}?"
+            f"{lexicon.origin}: holds {share:.0%} of the words of {source}'s training examples, at "
+            f"least {COVERED:.0%} are needed; expected words of {source} with theirs of "
+            f"{lexicon.language} (a list: `{source} TAB {lexicon.language}`, in this order)"
         )
     return (
         f"train.augment: code_switch: {share:.0%} of the words of {source}'s training examples "

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from lowres import artifacts, corpus, material, model
+from lowres import artifacts, corpus, material
 from lowres.alignment import align
 from lowres.augmentations import Lexicon
 from lowres.errors import DataError
 from lowres.material import LanguageText
-from lowres.words import parted
+from lowres.words import form, parted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -36,27 +36,52 @@ def of_recipe(recipe: Recipe, number: int, located: LocatedBase) -> tuple[Lexico
 
     Raises `DataError` for a list or a text that cannot be read.
     """
-    way, targets = recipe.train.augment[number], recipe.languages.targets
-    if not way.bilingual:
+    if _listed_alone(recipe, number):
+        return of_lists(recipe, number)
+    texts = _texts(recipe, number)
+    if not texts:
         return ()
-    if way.word_lists() is not None:
-        key = f"train.augment[{number}].lexicon"
-        return tuple(of_lists(way.word_lists(), targets, key))
-    assert recipe.text is not None, "the recipe's own check"
+    # torch comes with it, and `lowres validate` looks at files without
+    from lowres import model
+
     tokenizer = model.load_tokenizer(located)
-    return tuple(of_text(text, tokenizer) for text in material.load(recipe.text, targets))
+    return tuple(of_text(text, tokenizer) for text in texts)
 
 
 def digests(recipe: Recipe, number: int) -> list[str]:
     """Of all that `of_recipe` reads; it takes seconds a language to align, and this none."""
-    way, targets = recipe.train.augment[number], recipe.languages.targets
-    if not way.bilingual:
-        return []
-    if way.word_lists() is not None:
-        files = _paths(way.word_lists(), targets, f"train.augment[{number}].lexicon")
-        return [artifacts.file_hash(file) for file in files.values()]
-    assert recipe.text is not None, "the recipe's own check"
-    return [text.digest() for text in material.load(recipe.text, targets)]
+    if _listed_alone(recipe, number):
+        return [artifacts.file_hash(file) for file in files(recipe, number).values()]
+    return [text.digest() for text in _texts(recipe, number)]
+
+
+def files(recipe: Recipe, number: int) -> dict[str, Path]:
+    """The word lists that the n-th way of `train.augment` itself names, by language.
+
+    Raises `DataError` for one that is missing, empty, no UTF-8, or of no target.
+    """
+    key, targets = _key(number), recipe.languages.targets
+    named = recipe.train.augment[number].word_lists() or {}
+    each = dict.fromkeys(targets, named) if isinstance(named, str) else named
+    others = [code for code in each if code not in targets]
+    if others:
+        raise DataError(
+            f"{key}: names {', '.join(others)}; expected targets ({', '.join(targets)})"
+        )
+    found = {code: Path(path.replace("{lang}", code)).expanduser() for code, path in each.items()}
+    for file in found.values():
+        corpus.check_start(file, key)
+    return found
+
+
+def of_lists(recipe: Recipe, number: int) -> tuple[Lexicon, ...]:
+    """By these lists alone; none where the way names none. Raises what `files` does, and
+    `DataError` for a file that is no word list."""
+    key = _key(number)
+    return tuple(
+        _together(code, material.read_lexicon(file, key), {}, f"{key} {file}")
+        for code, file in files(recipe, number).items()
+    )
 
 
 def of_text(text: LanguageText, tokenizer: PreTrainedTokenizerBase) -> Lexicon:
@@ -64,53 +89,41 @@ def of_text(text: LanguageText, tokenizer: PreTrainedTokenizerBase) -> Lexicon:
 
     `tokenizer` is a fast one; its pieces are the words of a language that sets no spaces.
     """
-    spaced = text.language.split("_")[1] not in corpus.SPACELESS
-    parts = _words if spaced else partial(_pieces, tokenizer)
-    return _together(text.language, text.lexicon, _aligned(text.learning_pairs, parts))
+    parts = _words if _spaced(text.language) else partial(_pieces, tokenizer)
+    aligned = _aligned(text.learning_pairs, parts)
+    origin = f"text of {text.language} (translations, lexicon)"
+    return _together(text.language, text.lexicon, aligned, origin)
 
 
-def of_lists(named: str | Mapping[str, str], targets: Sequence[str], key: str) -> list[Lexicon]:
-    """By word lists alone, a file a language.
-
-    Args:
-        named: template with `{lang}` for all targets, or a path for some.
-        targets: languages of the study.
-        key: of the recipe, for errors.
-
-    Raises:
-        DataError: for a file that is missing or no word list.
-    """
-    files = _paths(named, targets, key)
-    return [_together(code, material.read_lexicon(file, key), {}) for code, file in files.items()]
+def _listed_alone(recipe: Recipe, number: int) -> bool:
+    return recipe.train.augment[number].word_lists() is not None
 
 
-def _paths(named: str | Mapping[str, str], targets: Sequence[str], key: str) -> dict[str, Path]:
-    each = named if not isinstance(named, str) else dict.fromkeys(targets, named)
-    others = [code for code in each if code not in targets]
-    if others:
-        raise DataError(
-            f"{key}: names {', '.join(others)}; expected targets ({', '.join(targets)})"
-        )
-    files = {code: Path(path.replace("{lang}", code)).expanduser() for code, path in each.items()}
-    missing = [code for code, file in files.items() if not file.is_file()]
-    if missing:
-        raise DataError(
-            f"{key}: no file {files[missing[0]]} ({', '.join(missing)}); add it, or name the files "
-            "that are there one by one: {code: path}"
-        )
-    return files
+def _texts(recipe: Recipe, number: int) -> tuple[LanguageText, ...]:
+    if not recipe.train.augment[number].bilingual:
+        return ()
+    assert recipe.text is not None, "the recipe's own check"
+    return material.load(recipe.text, recipe.languages.targets)
+
+
+def _key(number: int) -> str:
+    return f"train.augment[{number}].lexicon"
+
+
+def _spaced(language: str) -> bool:
+    return language.split("_")[1] not in corpus.SPACELESS
 
 
 def _together(
     language: str,
     listing: Sequence[tuple[str, str]],
     aligned: Mapping[str, list[tuple[str, float]]],
+    origin: str,
 ) -> Lexicon:
     """Both as one, read from the source's side."""
-    spaced = language.split("_")[1] not in corpus.SPACELESS
     listed: defaultdict[str, list[str]] = defaultdict(list)
     for word, translation in listing:
-        listed[translation.strip().casefold()].append(word.strip())
+        listed[form(translation)].append(word)
     entries = {}
     for word in sorted({*aligned, *listed}):
         own = [(each, 1 / len(listed[word])) for each in listed.get(word, ())]
@@ -119,7 +132,7 @@ def _together(
             own = [(each, LISTED * share) for each, share in own]
             found = [(each, (1 - LISTED) * share) for each, share in found]
         entries[word] = tuple(sorted([*own, *found], key=lambda pair: (-pair[1], pair[0])))
-    return Lexicon(language, entries, spaced)
+    return Lexicon(language, entries, _spaced(language), origin)
 
 
 def _aligned(
@@ -133,16 +146,8 @@ def _aligned(
     for line, translation in pairs:
         words = parts(line)
         for word in words:
-            written[word.casefold()][word] += 1
-        lines.append(
-            (
-                np.array([names.setdefault(w.casefold(), len(names)) for w in words], np.int64),
-                np.array(
-                    [pivots.setdefault(w.casefold(), len(pivots)) for w in _words(translation)],
-                    np.int64,
-                ),
-            )
-        )
+            written[form(word)][word] += 1
+        lines.append((_numbered(names, words), _numbered(pivots, _words(translation))))
     found = align(lines)
     word_of, pivot_of = list(names), list(pivots)
     total = np.bincount(found.pivot, weights=found.weight, minlength=len(pivots))
@@ -161,6 +166,11 @@ def _aligned(
         for word, best in entries.items()
         if best
     }
+
+
+def _numbered(numbers: dict[str, int], words: Sequence[str]) -> np.ndarray:
+    """Words as numbers; new ones get the next."""
+    return np.array([numbers.setdefault(form(word), len(numbers)) for word in words], np.int64)
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, line: str) -> list[str]:

@@ -76,7 +76,7 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
         LowresError: when the user must change something; the run folder stays whole.
         Interrupted: on Ctrl-C; the same call goes on.
     """
-    from lowres import bases, data, hardware, shots
+    from lowres import augment, bases, data, hardware, shots
 
     progress = progress or Silent()
     folder = RunFolder(run_folder(recipe, out))
@@ -89,6 +89,7 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
     # whatever the user must change shows here, before a run folder is made
     labelled = data.load(recipe)
     shots.check(labelled, recipe.languages.shots, recipe.languages.targets)
+    augment.check(labelled, recipe)
     located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
     with folder.locked(dump(recipe)):
         progress.say(f"{folder.path}: base {located.name}, {located.obtained}")
@@ -261,8 +262,10 @@ def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, t
     ):
         team.wait()
         seen = study.seen(variant, seed)
-        for note in seen.notes:
-            progress.say(note)
+        if variant is study.own and seed == study.recipe.seeds[0]:
+            # the others' are the same but for their draws
+            for note in seen.notes:
+                progress.say(note)
         outcome = train(
             study.recipe,
             seed,

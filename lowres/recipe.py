@@ -330,15 +330,27 @@ class Recipe(Section):
             raise ValueError("\n".join(found))
         return self
 
-    def _words_and_adapters(self) -> Iterator[str]:
+    def _wordless(self) -> list[str]:
+        """Languages whose words nothing in `text` tells."""
         text = self.text
-        if any(way.bilingual and not way.word_lists() for way in self.train.augment) and (
-            text is None or (text.translations is None and text.lexicon is None)
-        ):
-            yield (
-                "train.augment: code_switch needs words of the targets: give it a lexicon, or "
-                "text.files with text.translations"
-            )
+        if text is None:
+            return list(self.languages.targets)
+        codes = self.languages.targets if text.languages == "targets" else text.languages
+        return [
+            code
+            for code in codes
+            if not (text.path("translations", code) or text.path("lexicon", code))
+        ]
+
+    def _words_and_adapters(self) -> Iterator[str]:
+        if any(way.bilingual and way.word_lists() is None for way in self.train.augment):
+            wordless = self._wordless()
+            if wordless:
+                yield (
+                    f"train.augment: code_switch needs words of {', '.join(wordless)}: give it a "
+                    "lexicon, or text.files with text.translations (text.languages leaves others "
+                    "out)"
+                )
         if self.adapt is not None and self.adapt.per_language and self.languages.shots:
             yield (
                 "languages.shots: examples of a target cannot train beside the source's where each "

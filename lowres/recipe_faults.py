@@ -43,8 +43,10 @@ CHOICES = {
     ("text", "translations"): "a path, or a path for each language",
     ("text", "lexicon"): "a path, or a path for each language",
     ("text", "languages"): "targets, or a list of language codes",
+    ("train", "augment", "code_switch", "lexicon"): "a path, or a path for each language",
 }
-"""Keys that take one of two kinds of value: pydantic complains once for each kind."""
+"""Keys that take one of two kinds of value, without places in lists: pydantic complains once for
+each kind."""
 
 
 def faults(
@@ -71,22 +73,53 @@ def _apart(error: ErrorDetails) -> list[ErrorDetails]:
     return [{**error, "ctx": {**error["ctx"], "error": line}} for line in said] or [error]
 
 
+_NAMELESS = ("union_tag_not_found", "model_attributes_type")
+"""pydantic's errors where options have no name, or are no mapping."""
+
+
 @dataclass(frozen=True)
 class _Tagged:
-    """A place whose `name` says which plug-in's options stand there."""
+    """A place whose `name` says which plug-in's options stand there: `tag`, where it is a known
+    one. pydantic puts it behind the place in a location, and it stands in no file."""
 
     place: Location
     folder: str
     called: str
+    tag: str | None
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The names that it may have."""
+        return registry.names(self.folder)
+
+    def keys(self) -> list[str]:
+        """Of its options; of those of all plug-ins where nobody knows which are meant."""
+        names = self.known if self.tag is None else (self.tag,)
+        every = [registry.module(self.folder, name).Options for name in names]
+        return sorted({key for options in every for key in options.model_fields})
 
 
 def _tagged(at: Location) -> _Tagged | None:
     """The one that `at` is, or lies in."""
     if at[:1] == ("task",):
-        return _Tagged(at[:1], "tasks", "task")
-    if at[:2] == ("train", "augment") and len(at) > 2:
-        return _Tagged(at[:3], "augmentations", "way to augment")
-    return None
+        place, folder, called = at[:1], "tasks", "task"
+    elif at[:2] == ("train", "augment") and len(at) > 2:
+        place, folder, called = at[:3], "augmentations", "way to augment"
+    else:
+        return None
+    behind = at[len(place)] if len(at) > len(place) else None
+    tag = behind if isinstance(behind, str) and behind in registry.names(folder) else None
+    return _Tagged(place, folder, called, tag)
+
+
+def _choice(at: Location) -> int | None:
+    """How much of a location is a key of `CHOICES`; None for none."""
+    ends = range(1, len(at) + 1)
+    return next((end for end in ends if _words(at[:end]) in CHOICES), None)
+
+
+def _words(at: Location) -> tuple[str, ...]:
+    return tuple(part for part in at if isinstance(part, str))
 
 
 def _merged(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -94,14 +127,14 @@ def _merged(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     kept: list[ErrorDetails] = []
     for error in errors:
         at = error["loc"]
-        key = next((key for key in CHOICES if at[: len(key)] == key and len(at) > len(key)), None)
-        if key is None:
+        end = _choice(at)
+        if end is None or end == len(at):
             kept.append(error)
             continue
-        deep = at[len(key) + 1 :]
+        key, deep = at[:end], at[end + 1 :]
         kind = error["type"] if deep else "choice"
         merged = {**error, "loc": (*key, *deep), "type": kind}
-        if kept and kept[-1]["loc"][: len(key)] == key and not (deep and kept[-1]["loc"] == key):
+        if kept and kept[-1]["loc"][:end] == key and not (deep and kept[-1]["loc"] == key):
             continue
         if kept and kept[-1]["loc"] == key:
             kept.pop()
@@ -111,16 +144,11 @@ def _merged(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
 
 def _fault(error: ErrorDetails, lines: Lines, origin: dict[Location, str], name: str) -> str:
     # pydantic puts the tag of a union, or "[key]", into the location: neither stands in the file
-    raw = error["loc"]
-    tagged = _tagged(raw)
-    before = len(tagged.place) if tagged else -1
-    at = tuple(
-        part
-        for index, part in enumerate(raw)
-        if part != "[key]"
-        and not (tagged and index == before and part in registry.names(tagged.folder))
-    )
-    said = _explain(error, at)
+    at = tuple(part for part in error["loc"] if part != "[key]")
+    tagged = _tagged(at)
+    if tagged is not None and tagged.tag is not None:
+        at = (*tagged.place, *at[len(tagged.place) + 1 :])
+    said = _explain(error, at, tagged)
     # a check of a whole section names the key that it is about
     named = re.match(r"[a-z_]+(?:\.[a-z_]+)*", said)
     about = tuple(named[0].split(".")) if named else ()
@@ -140,10 +168,10 @@ def _place(at: Location, lines: Lines, origin: dict[Location, str], name: str) -
     return f"{name}:{lines[known[0]] if known else 1}"
 
 
-def _explain(error: ErrorDetails, at: Location) -> str:
+def _explain(error: ErrorDetails, at: Location, tagged: _Tagged | None) -> str:
     kind, key = error["type"], dotted(at)
     if kind == "extra_forbidden":
-        keys = _keys_of(at[:-1])
+        keys = _keys_of(at[:-1], tagged)
         return f"unknown key {key}{nearest(str(at[-1]), keys)} (known: {', '.join(keys)})"
     if kind == "missing":
         return f"{key} is missing; add it{_about(at)}"
@@ -151,18 +179,14 @@ def _explain(error: ErrorDetails, at: Location) -> str:
         text = str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
         return text if key and text.startswith(key) else f"{key}: {text}" if key else text
     if kind == "union_tag_invalid":
-        tag = str(error["ctx"]["tag"])
-        called, known = _choices(at)
-        return f"unknown {called} {tag!r}{nearest(tag, known)} (known: {', '.join(known)})"
-    tagged = _tagged(at)
-    lone = kind == "model_attributes_type" and tagged is not None and tagged.place == at
-    if kind == "union_tag_not_found" or lone:
-        known = _choices(at)[1]
-        given = "" if isinstance(error["input"], dict) else f", not {error['input']!r}"
-        where = f"{key}: {{name: {known[0]}}}" if "[" not in key else f"- name: {known[0]}"
-        return f"{key}.name is missing: write `{where}` (one of {', '.join(known)}){given}"
+        assert tagged is not None, "pydantic finds a tag nowhere else"
+        tag, known = str(error["ctx"]["tag"]), tagged.known
+        return f"unknown {tagged.called} {tag!r}{nearest(tag, known)} (known: {', '.join(known)})"
+    if tagged is not None and tagged.place == at and kind in _NAMELESS:
+        return _nameless(error["input"], key, tagged)
     if kind == "choice":
-        return f"{key}: expected {CHOICES[at]}, not {error['input']!r}"  # type: ignore[index]
+        expected = CHOICES[_words(error["loc"])]
+        return f"{key}: expected {expected}, not {error['input']!r}"
     message = error["msg"][0].lower() + error["msg"][1:]
     for start, expected in EXPECTED.items():
         if kind.startswith(start):
@@ -174,11 +198,13 @@ def _explain(error: ErrorDetails, at: Location) -> str:
     return f"{key}: {message}, not {error['input']!r}"
 
 
-def _choices(at: Location) -> tuple[str, tuple[str, ...]]:
-    """What stands at a tagged place in words, and the names that it may have."""
-    tagged = _tagged(at)
-    assert tagged is not None, "pydantic finds a tag nowhere else"
-    return tagged.called, registry.names(tagged.folder)
+def _nameless(given: Any, key: str, tagged: _Tagged) -> str:
+    """What to write where a plug-in's options have no name, or only the name is there."""
+    known = tagged.known
+    name = given if given in known else known[0]
+    where = f"{key}: {{name: {name}}}" if "[" not in key else f"- name: {name}"
+    said = "" if isinstance(given, dict) else f", not {given!r}"
+    return f"{key}.name is missing: write `{where}` (one of {', '.join(known)}){said}"
 
 
 def _as_whole(text: str) -> str:
@@ -203,18 +229,13 @@ def _about(at: Location) -> str:
     return f": {text.split('. ')[0].strip().rstrip('.')}" if text else ""
 
 
-def _keys_of(at: Location) -> list[str]:
+def _keys_of(at: Location, tagged: _Tagged | None) -> list[str]:
     """Keys that are known in the section at this place."""
+    if tagged is not None:
+        return tagged.keys()
     model: Any = Recipe
     for part in at:
-        if isinstance(part, int):
-            continue
-        field = model.model_fields.get(part)
-        model = _model_in(field.annotation) if field is not None else None
-        if model is None:
-            folder = tagged.folder if (tagged := _tagged(at)) else "tasks"
-            every = [registry.module(folder, name).Options for name in registry.names(folder)]
-            return sorted({key for options in every for key in options.model_fields})
+        model = _model_in(model.model_fields[part].annotation)
     return list(model.model_fields)
 
 

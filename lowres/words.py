@@ -1,16 +1,8 @@
-"""A word and the punctuation at its ends."""
+"""A word, the punctuation at its ends, and the form in which words are looked up."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
-
-@cache
-def _pattern() -> Any:
-    import regex
-
-    return regex.compile(r"(?s)([^\p{L}\p{M}\p{N}]*)(.*?)([^\p{L}\p{M}\p{N}]*)")
+import unicodedata
 
 
 def parted(word: str) -> tuple[str, str, str]:
@@ -18,5 +10,19 @@ def parted(word: str) -> tuple[str, str, str]:
 
     All of it is before where there is none.
     """
-    before, core, after = _pattern().fullmatch(word).groups()
-    return before, core, after
+    start, end = 0, len(word)
+    while start < end and not _counts(word[start]):
+        start += 1
+    while end > start and not _counts(word[end - 1]):
+        end -= 1
+    return word[:start], word[start:end], word[end:]
+
+
+def form(word: str) -> str:
+    """One and the same for a word however it is capitalised, composed and set in punctuation;
+    empty for punctuation alone."""
+    return unicodedata.normalize("NFC", parted(word)[1].casefold())
+
+
+def _counts(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN"

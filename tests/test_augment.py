@@ -9,18 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowres import registry
-from lowres.augment import augment
+from lowres.augment import augment, check
 from lowres.augmentations import Lexicon
 from lowres.data import LabelledData
 from lowres.errors import DataError
+from lowres.words import form
 
 WAYS = registry.names("augmentations")
 NUER = Lexicon(
     "nus_Latn",
     {"the": (("in", 1.0),), "room": (("duel", 0.5), ("rɛy duel", 0.5)), "river": (("yier", 1.0),)},
     spaced=True,
+    origin="lists/nus_Latn.tsv",
 )
-SHAN = Lexicon("shn_Mymr", {"the": (("ဢၼ်", 1.0),), "room": (("ႁွင်ႈ", 1.0),)}, spaced=False)
+SHAN = Lexicon("shn_Mymr", {"the": (("ဢၼ်", 1.0),), "room": (("ႁွင်ႈ", 1.0),)}, False, "shan.tsv")
 
 
 def way(name, **options):
@@ -163,7 +165,35 @@ def test_letters_go_with_their_marks():
     assert noise("ab", None, draw) is None
 
 
+def test_words_are_found_however_they_are_composed():
+    decomposed = {form("e\u0301te\u0301!"): (("ruel", 1.0),)}
+    lexicon = Lexicon("nus_Latn", decomposed, True, "")
+    assert way("code_switch").word("Été,", lexicon, random.Random(1)) == "ruel,"
+
+
 def test_a_lexicon_of_another_language_is_refused():
-    french = Lexicon("nus_Latn", {"maison": (("duel", 1.0),)}, True)
-    with pytest.raises(DataError, match=r"train.augment: code_switch: 0% of the words of eng_Latn"):
+    french = Lexicon("nus_Latn", {"maison": (("duel", 1.0),)}, True, "lists/nus_Latn.tsv")
+    said = r"^lists/nus_Latn.tsv: holds 0% of the words of eng_Latn's training .*eng_Latn TAB nus_"
+    with pytest.raises(DataError, match=said):
         made(tiny_study.data(), "classification", [way("code_switch")], (french,))
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """A recipe whose word lists lie in a folder."""
+
+    def write(content):
+        (tmp_path / "swh_Latn.tsv").write_text(content, encoding="utf-8")
+        ways = [{"name": "word_dropout"}, {"name": "code_switch"}]
+        ways[1]["lexicon"] = str(tmp_path / "{lang}.tsv")
+        return tiny_study.recipe(tmp_path, train={"augment": ways})
+
+    return write
+
+
+def test_word_lists_are_looked_at_before_any_work(listed):
+    check(tiny_study.data(), listed("the\tya\nwas\tilikuwa\n"))
+    with pytest.raises(DataError, match=r"^train.augment\[1\].lexicon .*swh_Latn.tsv: holds 0%"):
+        check(tiny_study.data(), listed("ya\tthe\nilikuwa\twas\n"))
+    with pytest.raises(DataError, match=r"swh_Latn.tsv:1: expected `translation TAB word`"):
+        check(tiny_study.data(), listed("the ya\n"))

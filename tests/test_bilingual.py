@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+import tiny_study
 
 from lowres import bilingual
 from lowres.errors import DataError
@@ -60,28 +61,49 @@ def test_pieces_are_the_words_of_a_language_without_spaces(tiny_tokenizer):
     assert all("".join(w for w, _ in entries).isalpha() for entries in found.entries.values())
 
 
-def lists(folder, *codes):
-    for code in codes:
-        (folder / f"{code}.tsv").write_text("house\tduel\nHouse\tɣöt\n", encoding="utf-8")
-    return str(folder / "{lang}.tsv")
+@pytest.fixture
+def asking(tmp_path):
+    """A study of two targets whose one way to augment names word lists in a folder."""
+
+    def ask(named, *codes):
+        for code in codes:
+            (tmp_path / f"{code}.tsv").write_text("house\tduel\nHouse\tɣöt\n", encoding="utf-8")
+        languages = {"source": "eng_Latn", "targets": ["nus_Latn", "shn_Mymr"]}
+        if isinstance(named, str):
+            named = str(tmp_path / named)
+        else:
+            named = {code: str(tmp_path / name) for code, name in named.items()}
+        ways = [{"name": "code_switch", "lexicon": named}]
+        return tiny_study.recipe(tmp_path, languages=languages, train={"augment": ways})
+
+    return ask
 
 
-def test_word_lists_of_all_targets_or_of_some(tmp_path):
-    named = lists(tmp_path, "nus_Latn", "shn_Mymr")
-    found = bilingual.of_lists(named, ("nus_Latn", "shn_Mymr"), "key")
+def test_word_lists_of_all_targets_or_of_some(asking, tmp_path):
+    found = bilingual.of_lists(asking("{lang}.tsv", "nus_Latn", "shn_Mymr"), 0)
     assert [each.language for each in found] == ["nus_Latn", "shn_Mymr"]
     assert [each.spaced for each in found] == [True, False]
     assert found[0].entries == {"house": (("duel", 0.5), ("ɣöt", 0.5))}
-    one = {"nus_Latn": str(tmp_path / "nus_Latn.tsv")}
-    assert bilingual.of_lists(one, ("nus_Latn", "tzm_Tfng"), "key") == found[:1]
+    assert found[0].origin == f"train.augment[0].lexicon {tmp_path / 'nus_Latn.tsv'}"
+    assert bilingual.of_lists(asking({"nus_Latn": "nus_Latn.tsv"}), 0) == found[:1]
 
 
-def test_word_lists_that_are_not_there(tmp_path):
-    named = lists(tmp_path, "nus_Latn")
-    with pytest.raises(DataError, match=r"^key: no file .*tzm_Tfng.tsv \(tzm_Tfng\); add it, or"):
-        bilingual.of_lists(named, ("nus_Latn", "tzm_Tfng"), "key")
-    with pytest.raises(DataError, match=r"^key: names bam_Latn; expected targets \(nus_Latn\)"):
-        bilingual.of_lists({"bam_Latn": named}, ("nus_Latn",), "key")
-    (tmp_path / "nus_Latn.tsv").write_text("house duel\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"nus_Latn.tsv:1: expected `translation TAB word`"):
-        bilingual.of_lists(named, ("nus_Latn",), "key")
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ("{lang}.tsv", r"^train.augment\[0\].lexicon .*shn_Mymr.tsv: no such file"),
+        ({"bam_Latn": "x"}, r"^train.augment\[0\].lexicon: names bam_Latn; expected targets \(nus"),
+        ({"nus_Latn": "."}, r"^train.augment\[0\].lexicon .*: is a folder"),
+    ],
+)
+def test_word_lists_that_are_not_there(asking, named, says):
+    recipe = asking(named, "nus_Latn")
+    for look in (bilingual.files, bilingual.of_lists, bilingual.digests):
+        with pytest.raises(DataError, match=says):
+            look(recipe, 0)
+
+
+def test_entries_are_found_however_they_are_composed(tiny_tokenizer):
+    listed = [("duel", "e\u0301te\u0301 "), ("ɣöt", "Hello!")]
+    found = bilingual.of_text(text(pairs=0, lexicon=listed), tiny_tokenizer)
+    assert set(found.entries) == {"été", "hello"}

@@ -48,7 +48,9 @@ def test_the_same_answers_in_fewer_shapes(tokens, count):
     assert len(found) == count
     for new, old in zip(found, expected, strict=True):
         np.testing.assert_array_equal(new, old)
-    assert all(rows * width <= 256 for rows, width in few.shapes)
+    longest = max((len(row["input_ids"]) for row in windows(count).to_list()), default=0)
+    assert all(width % 8 == 0 or width == longest for _, width in few.shapes)
+    assert all(width <= longest and rows * width <= 256 for rows, width in few.shapes)
     if count == 500:
         # one a width, and the last batch
         assert len(few.shapes) <= 9 < 40 < len(of_any.shapes)

@@ -356,7 +356,24 @@ def test_controls_are_trained_on_the_same_copies(tmp_path, tiny_unigram_base):
 
 def test_words_need_text(tmp_path, tiny_unigram_base):
     train = {"augment": [{"name": "code_switch"}]}
-    with pytest.raises(RecipeError, match=r"code_switch needs words of the targets: give it"):
+    with pytest.raises(RecipeError, match=r"code_switch needs words of tzm_Tfng: give it a"):
         study(tmp_path, tiny_unigram_base, train=train, text=None, tokenizer=None, adapt=None)
     with pytest.raises(RecipeError, match="unknown way to augment 'code_swich'"):
         study(tmp_path, tiny_unigram_base, train={"augment": [{"name": "code_swich"}]})
+
+
+def test_each_language_needs_its_words(tmp_path, tiny_unigram_base):
+    files = {code: str(tmp_path / f"{code}.txt") for code in ("tzm_Tfng", "nus_Latn")}
+    text = {"files": files, "lexicon": {"tzm_Tfng": "list.tsv"}}
+    languages = {"source": "eng_Latn", "targets": ["tzm_Tfng", "nus_Latn"]}
+    sections = {"text": text, "languages": languages, "tokenizer": None, "adapt": None}
+    with pytest.raises(RecipeError, match=r"code_switch needs words of nus_Latn: give it a"):
+        study(tmp_path, tiny_unigram_base, train={"augment": [{"name": "code_switch"}]}, **sections)
+
+
+def test_word_lists_are_looked_at_before_anything_is_made(tmp_path, tiny_unigram_base):
+    ways = [{"name": "code_switch", "lexicon": str(tmp_path / "none" / "{lang}.tsv")}]
+    recipe = study(tmp_path, tiny_unigram_base, train={"augment": ways})
+    with pytest.raises(DataError, match=r"train.augment\[0\].lexicon .*tzm_Tfng.tsv: no such file"):
+        pipeline.run(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -119,7 +119,8 @@ def test_later_overrides_win_and_may_fill_an_override_before(study):
             "train.augment=[{name: code_swich}]",
             "unknown way to augment 'code_swich'; did you mean 'code_switch'?",
         ),
-        ("train.augment=[code_switch]", "train.augment[0].name is missing: write `- name: char"),
+        ("train.augment=[code_switch]", "train.augment[0].name is missing: write `- name: code_sw"),
+        ("train.augment=[3]", "train.augment[0].name is missing: write `- name: char"),
         ("train.augment=code_switch", "train.augment: expected a list"),
         (
             "train.augment=[{name: word_dropout, share: 2}]",
@@ -127,7 +128,19 @@ def test_later_overrides_win_and_may_fill_an_override_before(study):
         ),
         (
             "train.augment=[{name: word_dropout, shre: 0.1}]",
-            "unknown key train.augment[0].shre; did you mean 'share'? (known: ",
+            "unknown key train.augment[0].shre; did you mean 'share'? (known: copies, name, share)",
+        ),
+        (
+            "train.augment=[{name: word_dropout, lexicon: x}]",
+            "unknown key train.augment[0].lexicon (known: copies, name, share)",
+        ),
+        (
+            "train.augment=[{name: code_switch, lexicon: 3}]",
+            "train.augment[0].lexicon: expected a path, or a path for each language, not 3",
+        ),
+        (
+            "train.augment=[{name: code_switch, lexicon: {}}]",
+            "train.augment[0].lexicon: names no file; name one, or leave it out",
         ),
         ("task.name=taging", "unknown task 'taging'; did you mean 'tagging'?"),
         ("task={}", "task.name is missing"),

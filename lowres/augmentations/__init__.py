@@ -20,9 +20,11 @@ class Lexicon:
 
     language: str
     entries: Mapping[str, tuple[tuple[str, float], ...]]
-    """Case-folded word without punctuation -> (translation, probability), likeliest first."""
+    """`words.form` of a word -> (translation, probability), likeliest first."""
     spaced: bool
     """Whether the language sets spaces between words."""
+    origin: str
+    """What it was made of, for errors: a key of the recipe and its files."""
 
 
 class AugmentationOptions(BaseModel):

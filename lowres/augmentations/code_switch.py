@@ -8,10 +8,10 @@ from __future__ import annotations
 from random import Random
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lowres.augmentations import AugmentationOptions, Lexicon
-from lowres.words import parted
+from lowres.words import form, parted
 
 
 class Options(AugmentationOptions):
@@ -26,15 +26,22 @@ class Options(AugmentationOptions):
     """Of the words that have a translation: how many are put into the target language."""
     bilingual: ClassVar[bool] = True
 
+    @field_validator("lexicon")
+    @classmethod
+    def _some(cls, value: str | dict[str, str] | None) -> str | dict[str, str] | None:
+        if value is not None and not value:
+            raise ValueError("names no file; name one, or leave it out to take the recipe's text")
+        return value
+
     def word_lists(self) -> str | dict[str, str] | None:
         """The way's own, if it has any."""
-        return self.lexicon or None
+        return self.lexicon
 
     def word(self, word: str, lexicon: Lexicon | None, draw: Random) -> str | None:
         """A translation, drawn by its probability, between the word's own punctuation."""
         assert lexicon is not None, "bilingual"
-        before, core, after = parted(word)
-        found = lexicon.entries.get(core.casefold())
+        before, _, after = parted(word)
+        found = lexicon.entries.get(form(word))
         if not found or draw.random() >= self.share:
             return None
         (chosen,) = draw.choices([w for w, _ in found], [share for _, share in found])
