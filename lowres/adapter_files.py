@@ -67,14 +67,20 @@ def save_adapter(
 
 
 def of_language(adapter: Path, language: str) -> Path:
-    """Where the adapter of one language lies beside the common one."""
-    return adapter.with_name("adapters") / language
+    """Where the adapter of one language lies beside the common one of a run."""
+    return adapter.with_name(stacking.ADAPTERS) / language
+
+
+def of_languages(adapter: Path) -> dict[str, Path]:
+    """The adapters of single languages: beside the common one of a run, inside a published one."""
+    places = (adapter.with_name(stacking.ADAPTERS), adapter / stacking.ADAPTERS)
+    found = [file.parent for at in places for file in at.glob(f"*_*/{stacking.CONFIG}")]
+    return {folder.name: folder for folder in sorted(found, key=lambda folder: folder.name)}
 
 
 def of(adapter: Path, language: str) -> Path:
     """The adapter that answers a language: its own where there is one, or the common one."""
-    its = of_language(adapter, language)
-    return its if its.is_dir() else adapter
+    return of_languages(adapter).get(language, adapter)
 
 
 def load_adapter(base: PreTrainedModel, folder: Path, trainable: bool = False) -> PeftModel:

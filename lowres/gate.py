@@ -23,6 +23,7 @@ import numpy as np
 from lowres import probe
 from lowres.errors import ReloadError
 from lowres.registry import PACKAGE_DIR
+from lowres.stacking import ADAPTERS
 
 SCRIPT: Final = PACKAGE_DIR / "templates" / "reload.py"
 TOLERANCE: Final = 1e-5
@@ -101,7 +102,7 @@ def check(folder: Path, base: Path, probed: Path | None = None) -> Verdict:
         ReloadError: when the folder cannot be loaded at all.
     """
     folder = folder.resolve()
-    folders = [folder, *sorted(file.parent for file in folder.glob(f"adapters/*/{probe.FILE}"))]
+    folders = [folder, *sorted(file.parent for file in folder.glob(f"{ADAPTERS}/*/{probe.FILE}"))]
     bases = [base.resolve()] if probed is None else [probed.resolve(), base.resolve()]
     answers = _answers(folders, bases)
     faults: list[str] = []

@@ -13,27 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lowres import bases, snapshots
+from lowres import bases, extension, snapshots
 from lowres.errors import HubError, RunError
+from lowres.stacking import ADAPTERS, CONFIG, WEIGHTS
 
-CONFIG: Final = "adapter_config.json"
-WEIGHTS: Final = "adapter_model.safetensors"
 PICKLES: Final = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
-_FILES: Final = (
-    CONFIG,
-    WEIGHTS,
-    "labels.json",
-    "extension.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "*.model",  # sentencepiece
-)
-_LISTING: Final = f"adapters/*/{CONFIG}"
+FILES: Final = (CONFIG, WEIGHTS, "labels.json", extension.META, *snapshots.TOKENIZER)
+"""What an adapter's folder may hold: what training writes, and what is fetched."""
+_LISTING: Final = f"{ADAPTERS}/*/{CONFIG}"
 """Which languages have an adapter of their own."""
 _ASK_TIMEOUT_S: Final = 10.0
 
@@ -76,9 +63,9 @@ def fetch(name: str, revision: str | None, language: str | None) -> Found:
             without a network.
         RunError: the repository holds no adapter, or one in pickles.
     """
-    patterns = [*_FILES, _LISTING, *(f"adapters/{language}/{file}" for file in _FILES)]
+    patterns = [*FILES, _LISTING, *(f"{ADAPTERS}/{language}/{file}" for file in FILES)]
     if language is None:
-        patterns = [*_FILES, _LISTING]
+        patterns = [*FILES, _LISTING]
     reason = snapshots.why_out_of_reach()
     if reason is None:
         try:

@@ -13,31 +13,14 @@ from typing import Any, Final
 
 import yaml
 
-from lowres import data, probe, recipe_loading
+from lowres import data, hub_adapters, probe, recipe_loading, snapshots, stacking
 from lowres.errors import LowresError, RunError
 from lowres.results import Results
 
-ADAPTER: Final = (
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "labels.json",
-    "extension.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "*.model",  # sentencepiece
-)
-"""What training writes into an adapter's folder."""
 BESIDE: Final = ("README.md", probe.FILE, "recipe.yaml", "results.json", "transfer.svg")
-_VOCABULARY: Final = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "*.model")
-"""Lists of pieces: megabytes without a sentence in them."""
 PICKLES: Final = (
-    *(".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".msgpack", ".h5", ".joblib"),
-    *(".npy", ".npz", ".zip", ".py", ".onnx"),
+    *hub_adapters.PICKLES,
+    *(".msgpack", ".h5", ".joblib", ".npy", ".npz", ".zip", ".py", ".onnx"),
 )
 WEIGHTS: Final = ".safetensors"
 MOST_BYTES: Final = {WEIGHTS: 5 * 10**9, "": 50 * 10**6}
@@ -199,7 +182,8 @@ def check(folder: Path, texts: Sequence[str], paths: Iterable[str] = ()) -> None
         found = leak.search(text) if leak is not None else None
         if found is not None:
             raise RunError(f"{name}: names a path of this machine ({found[0]}); remove it")
-        if not _matches(file.name, _VOCABULARY) and wanted.in_file(name, text):
+        # lists of pieces: megabytes without a sentence in them
+        if not _matches(file.name, snapshots.VOCABULARY) and wanted.in_file(name, text):
             raise RunError(f"{name}: holds a sentence of the data, which is not ours to publish")
         if not belongs(name):
             raise RunError(f"{name}: is no file of an adapter that lowres knows; remove it")
@@ -209,9 +193,9 @@ def belongs(name: str) -> bool:
     """Whether a path in the repository is one of those that lowres writes."""
     parts = name.split("/")
     if len(parts) == 1:
-        return _matches(name, (*ADAPTER, *BESIDE))
-    inside = len(parts) == 3 and parts[0] == "adapters"
-    return inside and _matches(parts[2], (*ADAPTER, probe.FILE))
+        return _matches(name, (*hub_adapters.FILES, *BESIDE))
+    inside = len(parts) == 3 and parts[0] == stacking.ADAPTERS
+    return inside and _matches(parts[2], (*hub_adapters.FILES, probe.FILE))
 
 
 def _check_kind(file: Path, name: str) -> None:
@@ -251,14 +235,14 @@ def check_weights(folder: Path) -> None:
     """
     from safetensors import safe_open
 
-    file = folder / "adapter_model.safetensors"
+    file = folder / stacking.WEIGHTS
     with safe_open(file, "np") as weights:
         shapes = {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118 - no dict
     where = f"{folder.name}/{file.name}"
     empty = next((name for name, shape in shapes.items() if 0 in shape), None)
     if empty is not None:
         raise RunError(f"{where}: {empty} has the shape {shapes[empty]}; train it again")
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    config = stacking.read_config(folder)
     partners = {
         name.replace(".lora_A.", ".lora_B.")
         if ".lora_A." in name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from lowres import adapter_files, plain_peft, predict, stacking
+from lowres import adapter_files, plain_peft, predict
 from lowres.errors import RunError
 from lowres.hardware import Hardware
 from lowres.tasks import TaskOptions
@@ -40,10 +40,7 @@ def choose(path: Path, language: str | None) -> Path:
     Raises `RunError` where a run has one a language and none is named, or there is no such one.
     """
     folder = predict.find(path)
-    # beside a run's adapter, inside a published one
-    places = (adapter_files.of_language(folder, ""), folder / "adapters")
-    found = {f.parent.name: f.parent for at in places for f in at.glob(f"*/{stacking.CONFIG}")}
-    languages = sorted(found)
+    languages = adapter_files.of_languages(folder)
     named = ", ".join(languages)
     if language is None:
         if languages and folder != path:
@@ -55,7 +52,7 @@ def choose(path: Path, language: str | None) -> Path:
     if language not in languages:
         there = f"there are: {named}" if languages else "it has one for all: leave --language out"
         raise RunError(f"--language {language}: {path} has no adapter of that language; {there}")
-    return found[language]
+    return languages[language]
 
 
 def load(folder: Path, allow_pickle: bool) -> Source:

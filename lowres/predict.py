@@ -246,8 +246,8 @@ def load(
     """
     place = hub_adapters.place(name, revision, language)
     common = find(place.folder)
-    folder = common if language is None else _of_language(common, language)
-    own = () if language is not None else _own_languages(common)
+    folder = common if language is None else adapter_files.of(common, language)
+    own = () if language is not None else tuple(adapter_files.of_languages(common))
     notes = [*([place.note] if place.note else []), *([own_note(own)] if own else [])]
     hardware = detect()
     with quiet.loading():
@@ -335,14 +335,6 @@ def _names(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_file())
 
 
-def _of_language(common: Path, language: str) -> Path:
-    """Of one language: inside a published adapter, beside a run's; else the common one."""
-    inside = common / "adapters" / language
-    if (inside / stacking.CONFIG).is_file():
-        return inside
-    return adapter_files.of(common, language)
-
-
 def _kept_file(folder: Path) -> Path:
     """Of the run that an adapter lies in."""
     places = [above / KEPT for above in folder.resolve().parents]
@@ -353,11 +345,6 @@ def _kept_file(folder: Path) -> Path:
             "recipe and run it again, or leave --trimmed out"
         )
     return found
-
-
-def _own_languages(common: Path) -> tuple[str, ...]:
-    places = (common / "adapters", adapter_files.of_language(common, "x").parent)
-    return tuple(sorted({entry.name for place in places for entry in place.glob("*_*")}))
 
 
 def own_note(languages: Iterable[str]) -> str:

@@ -35,7 +35,6 @@ from lowres.hardware import Hardware
 from lowres.recipe_publish import Publish
 from lowres.results import Results
 
-ADAPTERS: Final = "adapters"
 ON_CPU: Final = Hardware("cpu", "fp32")
 """Where the gate answers too."""
 README: Final = "README.md"
@@ -105,7 +104,7 @@ def build(run: Path, repo_id: str, wanted: str, options: Publish, out: Path) -> 
             datasets=tuple(one.name for one in data if one.hub),
             extended=len(probe.new_pieces(folder)),
             megabytes=sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()) / 1e6,
-            per_language=tuple(sorted(p.name for p in folder.glob(f"{ADAPTERS}/*"))),
+            per_language=tuple(sorted(p.name for p in folder.glob(f"{stacking.ADAPTERS}/*"))),
             rebuilt_tolerance=tolerance,
             command=f"lowres run recipe.yaml seeds={seed}",
             year=datetime.now(UTC).year,
@@ -261,7 +260,7 @@ def _write_probes(
     under = probed or located
     task, tolerances = predict.task_of(meta), []
     adapter = {"study": meta["study"], "task": task.name, "labels": meta["labels"]}
-    for its in (folder, *sorted(folder.glob(f"{ADAPTERS}/*"))):
+    for its in (folder, *sorted(folder.glob(f"{stacking.ADAPTERS}/*"))):
         leaks.check_weights(its)
         answered = probe.make(its, under, task, meta["labels"], ON_CPU)
         tolerance = reloading.TOLERANCE
@@ -277,7 +276,10 @@ def _pin(folder: Path, located: bases.LocatedBase) -> None:
     what the gate has seen, whatever becomes of the branch."""
     if located.obtained not in FROM_THE_HUB:
         return
-    for file in (folder / stacking.CONFIG, *folder.glob(f"{ADAPTERS}/*/{stacking.CONFIG}")):
+    for file in (
+        folder / stacking.CONFIG,
+        *folder.glob(f"{stacking.ADAPTERS}/*/{stacking.CONFIG}"),
+    ):
         config = json.loads(file.read_text(encoding="utf-8"))
         if config.get("revision") is None:
             config["revision"] = located.revision

@@ -23,19 +23,15 @@ _ASK_TIMEOUT_S: Final = 10.0
 
 SAFE_WEIGHTS: Final = ("model*.safetensors", "model.safetensors.index.json")
 PICKLED_WEIGHTS: Final = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
-_SMALL_FILES: Final = (
-    "config.json",
-    "tokenizer.json",
+VOCABULARY: Final = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "*.model")
+"""Where a tokenizer has its pieces; `*.model` is sentencepiece's."""
+TOKENIZER: Final = (
+    *VOCABULARY,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "*.model",  # sentencepiece
-    "README.md",
-    "LICENSE*",
 )
+_SMALL_FILES: Final = ("config.json", *TOKENIZER, "README.md", "LICENSE*")
 
 
 class OutOfReachError(Exception):

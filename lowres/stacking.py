@@ -29,6 +29,8 @@ from lowres.extension import read_rows as read_extension_rows
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+ADAPTERS = "adapters"
+"""Folder of the adapters of single languages, beside or inside that of the common one."""
 ROWS_KEY = "token_adapter.trainable_tokens_delta"
 PREFIX = "base_model.model."
 
