@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lowres.cli_guard import guarded
-from lowres.errors import DataError, LanguageError
+from lowres.errors import DataError
 
 if TYPE_CHECKING:
     from lowres.rating import Asked
@@ -103,21 +103,16 @@ def _pairs(option: str, given: list[str] | None, example: str) -> dict[str, str]
 
 
 def _named(given: list[str] | None) -> dict[str, str]:
+    from lowres import languages
+
     pairs = _pairs("--name", given, "yor_Latn=yoruba")
-    return {_code("--name", code): its for code, its in pairs.items()}
+    return {languages.of_option("--name", code): its for code, its in pairs.items()}
 
 
 def _codes(given: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_code("--lang", code) for code in given))
+    from lowres import languages
 
-
-def _code(option: str, given: str) -> str:
-    from lowres.languages import canonical
-
-    try:
-        return canonical(given)
-    except ValueError as error:
-        raise LanguageError(f"{option}: {error}") from None
+    return tuple(dict.fromkeys(languages.of_option("--lang", code) for code in given))
 
 
 def _one(option: str, given: str, *known: str) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lowres.cli_guard import guarded
-from lowres.errors import LanguageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,12 +51,9 @@ def merge(
 
 
 def _code(given: str | None) -> str | None:
-    from lowres.languages import canonical
+    from lowres.languages import of_option
 
-    try:
-        return None if given is None else canonical(given)
-    except ValueError as error:
-        raise LanguageError(f"--language: {error}") from None
+    return None if given is None else of_option("--language", given)
 
 
 def _said(found: Merged, out: Path) -> Iterator[str]:

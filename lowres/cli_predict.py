@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from lowres.cli_guard import guarded
-from lowres.errors import LanguageError, LowresError
+from lowres.errors import LowresError
 
 
 class Form(StrEnum):
@@ -30,12 +30,9 @@ class Quantization(StrEnum):
 
 
 def _code(given: str | None) -> str | None:
-    from lowres.languages import canonical
+    from lowres.languages import of_option
 
-    try:
-        return None if given is None else canonical(given)
-    except ValueError as error:
-        raise LanguageError(f"--lang: {error}") from None
+    return None if given is None else of_option("--lang", given)
 
 
 @guarded

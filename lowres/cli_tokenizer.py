@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowres.cli_guard import guarded
-from lowres.errors import BaseModelError, HubError, LanguageError, LowresError
+from lowres.errors import BaseModelError, HubError, LowresError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,7 +86,7 @@ def diagnose(
 
 def _languages(given: list[str] | None, texts: int) -> list[str | None]:
     """The language of each text, in the form of FLORES."""
-    from lowres.languages import canonical
+    from lowres.languages import of_option
 
     if not given:
         return [None] * texts
@@ -94,10 +94,7 @@ def _languages(given: list[str] | None, texts: int) -> list[str | None]:
         raise LowresError(
             f"--lang: given {len(given)} times for {texts} texts; give it once, or once a --text"
         )
-    try:
-        known: list[str | None] = [canonical(code) for code in given]
-    except ValueError as error:
-        raise LanguageError(f"--lang: {error}") from None
+    known: list[str | None] = [of_option("--lang", code) for code in given]
     return known if len(known) == texts else known * texts
 
 

@@ -6,7 +6,8 @@ not be trusted · 130 interrupted, resumable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -14,6 +15,17 @@ class LowresError(Exception):
     """What the user must change: one line that says what failed, what was expected, what to do."""
 
     exit_status = 2
+
+
+@contextmanager
+def reworded(change: Callable[[str], str]) -> Iterator[None]:
+    """What is raised inside says it in other words: options where a recipe has keys."""
+    try:
+        yield
+    except LowresError as error:
+        if isinstance(error, RecipeError | Interrupted):
+            raise
+        raise type(error)(change(str(error))) from error
 
 
 class RecipeError(LowresError):

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
+from lowres.errors import LanguageError
+
 _TABLE: Final = Path(__file__).with_name("languages.tsv")
 _SHAPE: Final = re.compile(r"([A-Za-z]{3})[_-]([A-Za-z]{4})")
 _BARE: Final = re.compile(r"[A-Za-z]{2,3}")
@@ -96,6 +98,14 @@ def canonical(code: str) -> str:
         near = _near_script(language, script)
         raise ValueError(f"unknown script {script!r} in {code!r}; {_FORM}{near}")
     return known
+
+
+def of_option(option: str, given: str) -> str:
+    """An option as `canonical`. Raises `LanguageError`, which names the option."""
+    try:
+        return canonical(given)
+    except ValueError as error:
+        raise LanguageError(f"{option}: {error}") from None
 
 
 @cache

@@ -23,7 +23,7 @@ from lowres import (
     scoring,
     stats,
 )
-from lowres.errors import DataError, LowresError, nearest
+from lowres.errors import DataError, nearest, reworded
 from lowres.languages import describe
 from lowres.predict import Adapter
 from lowres.progress import Progress
@@ -158,7 +158,16 @@ def rate(
 
 
 def _tests(adapter: Adapter, asked: Asked) -> data.Tests:
-    try:
+    def change(message: str) -> str:
+        said = in_options(message)
+        if "--unseen-labels" in said and adapter.labels[0] == plain_peft.LABEL.format(0):
+            said += (
+                "; this adapter has no labels.json, so that nothing says what its labels mean: "
+                "say it, as --label health=LABEL_0"
+            )
+        return said
+
+    with reworded(change):
         found = data.load_tests(
             adapter.task,
             asked.spec,
@@ -168,14 +177,6 @@ def _tests(adapter: Adapter, asked: Asked) -> data.Tests:
             adapter.labels,
             asked.unseen_labels,
         )
-    except LowresError as error:
-        said = in_options(str(error))
-        if "--unseen-labels" in said and adapter.labels[0] == plain_peft.LABEL.format(0):
-            said += (
-                "; this adapter has no labels.json, so that nothing says what its labels mean: "
-                "say it, as --label health=LABEL_0"
-            )
-        raise type(error)(said) from error
     return replace(found, warnings=tuple(map(in_options, found.warnings)))
 
 

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lowres.errors import (
-    BaseModelError,
-    DataError,
-    HubError,
-    LanguageError,
-    LowresError,
-    RunError,
-)
+from lowres.errors import DataError, LanguageError, LowresError, reworded
 from lowres.languages import canonical
 from lowres.recipe import Base
 from lowres.recipe_text import Adapt, Extend, Text
@@ -76,17 +69,15 @@ _OPTIONS = (
 )
 
 
-@contextmanager
-def named_as_options() -> Iterator[None]:
+def named_as_options() -> AbstractContextManager[None]:
     """Errors about keys of a recipe name the options that stand for them here."""
-    try:
-        yield
-    except (BaseModelError, DataError, HubError, RunError) as error:
-        said = str(error)
-        for key, option in _OPTIONS:
-            said = re.sub(key, option, said)
-        said = re.sub(r"--[a-z_]+", lambda found: found[0].replace("_", "-"), said)
-        raise type(error)(said) from error
+    return reworded(_in_options)
+
+
+def _in_options(said: str) -> str:
+    for key, option in _OPTIONS:
+        said = re.sub(key, option, said)
+    return re.sub(r"--[a-z_]+", lambda found: found[0].replace("_", "-"), said)
 
 
 def _section(kind: type[Section], given: Mapping[str, Any], options: Mapping[str, str]) -> Section:

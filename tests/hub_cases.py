@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from hub_client import point_client_at
 from hub_server import Hub, serve
 from huggingface_hub import CommitOperationAdd, HfApi, snapshot_download
 from safetensors.numpy import save_file
+
+from lowres import snapshots
 
 TOKEN = "hf_of_ada_that_may_write"
 READER, EXPIRED, STRANGER = "hf_of_ada_that_may_read", "hf_of_ada_expired", "hf_of_bob"
@@ -32,6 +36,22 @@ def hub_of_two_users() -> Iterator[Hub]:
     for secret in (TOKEN, READER, EXPIRED, STRANGER):
         assert made.holds(secret) == []
         assert secret not in repr(made)
+
+
+@contextmanager
+def hub_in_use(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, token: str | None = None
+) -> Iterator[Hub]:
+    """The same, as the client's Hub, with an empty cache; nothing malformed may be asked of it."""
+    with hub_of_two_users() as served:
+        point_client_at(served, monkeypatch, folder / "cache")
+        # whether a Hub answers is asked once a process
+        snapshots._answers.cache_clear()
+        if token is not None:
+            monkeypatch.setenv("HF_TOKEN", token)
+        yield served
+        assert served.faults == []
+    snapshots._answers.cache_clear()
 
 
 def write_adapter(folder: Path) -> Path:

@@ -8,11 +8,10 @@ import shlex
 
 import pytest
 import tiny_run
-from hub_cases import contents, hub_of_two_users
-from hub_client import point_client_at
+from hub_cases import contents, hub_in_use
 from typer.testing import CliRunner
 
-from lowres import predict, repository, snapshots
+from lowres import predict, repository
 from lowres.cli import app
 from lowres.recipe import Recipe
 from lowres.recipe_publish import Publish
@@ -23,13 +22,9 @@ NAME = "ada/topics"
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path, tiny_unigram_base):
-    with hub_of_two_users() as served:
-        point_client_at(served, monkeypatch, tmp_path / "cache")
-        snapshots._answers.cache_clear()
+    with hub_in_use(monkeypatch, tmp_path) as served:
         served.add(tiny_run.BASE_ID, contents(tiny_unigram_base), kind="models")
         yield served
-        assert served.faults == []
-    snapshots._answers.cache_clear()
 
 
 def published(hub, folder, encoder, task="classification", **options):

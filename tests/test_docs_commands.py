@@ -15,11 +15,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hub_cases import TOKEN, contents, hub_of_two_users
-from hub_client import point_client_at
+from hub_cases import TOKEN, contents, hub_in_use
 from typer.testing import CliRunner, Result
 
-from lowres import snapshots
 from lowres.cli import app
 from lowres.recipe_publish import Publish
 
@@ -206,10 +204,7 @@ def test_an_adapter_is_published_as_the_page_says(
     work: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page, base = ROOT / "docs" / "how-to" / "publish.md", "ada/tiny-base"
-    with hub_of_two_users() as hub:
-        point_client_at(hub, monkeypatch, work / "cache")
-        snapshots._answers.cache_clear()
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with hub_in_use(monkeypatch, work, TOKEN) as hub:
         hub.add(base, contents(tiny_base), kind="models")
         reader = Reader(work, base)
         reader.shell("lowres run quickstart")
@@ -218,7 +213,6 @@ def test_an_adapter_is_published_as_the_page_says(
         assert "probe.json" in hub.files("ada/topics")
         (section,) = blocks(page, "yaml")
         Publish(**yaml.safe_load(section)["publish"])
-    snapshots._answers.cache_clear()
     assert len(reader.done) == 4
 
 

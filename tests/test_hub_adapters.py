@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from hub_cases import EXPIRED, READER, hub_of_two_users
-from hub_client import point_client_at
+from hub_cases import EXPIRED, READER, contents, hub_in_use
 from tiny_adapter import adapter_of, of_peft_alone
 
 import lowres
-from lowres import hub_adapters, predict, snapshots
+from lowres import hub_adapters, predict
 from lowres.errors import HubError, LowresError, RunError
 
 NAME = "ada/topics"
@@ -20,22 +19,13 @@ TEXTS = ["The teacher opened the window.", "", "soko liko wapi"]
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    with hub_of_two_users() as served:
-        point_client_at(served, monkeypatch, tmp_path / "cache")
-        snapshots._answers.cache_clear()
+    with hub_in_use(monkeypatch, tmp_path) as served:
         yield served
-        assert served.faults == []
-    snapshots._answers.cache_clear()
 
 
 @pytest.fixture
 def adapter(tiny_base, tmp_path):
     return adapter_of(tmp_path / "adapter", tiny_base, "classification")
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
 def offline(monkeypatch):

@@ -7,8 +7,7 @@ import re
 
 import pytest
 import tiny_run
-from hub_cases import READER, TOKEN, hub_of_two_users
-from hub_client import point_client_at
+from hub_cases import READER, TOKEN, hub_in_use
 from publishing import Listening
 
 from lowres import hub_retries, hub_upload
@@ -21,11 +20,8 @@ NAME = "ada/topics"
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    with hub_of_two_users() as served:
-        point_client_at(served, monkeypatch, tmp_path / "cache")
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with hub_in_use(monkeypatch, tmp_path, TOKEN) as served:
         yield served
-        assert served.faults == []
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_run
-from hub_cases import READER, STRANGER, TOKEN, asked, contents, hub_of_two_users
-from hub_client import point_client_at
+from hub_cases import READER, STRANGER, TOKEN, asked, contents, hub_in_use
 from hub_writes import is_branch
 from publishing import (
     FAILED,
@@ -26,7 +25,7 @@ from publishing import (
 )
 from typer.testing import CliRunner
 
-from lowres import gate, predict, publish, snapshots
+from lowres import gate, predict, publish
 from lowres.cli import app
 from lowres.errors import HubError
 from lowres.publish import Options
@@ -40,13 +39,8 @@ TEXTS = ["The teacher opened the window.", "Soko liko wapi?", "wä nhial mal"]
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    with hub_of_two_users() as served:
-        point_client_at(served, monkeypatch, tmp_path / "cache")
-        snapshots._answers.cache_clear()
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with hub_in_use(monkeypatch, tmp_path, TOKEN) as served:
         yield served
-        assert served.faults == []
-    snapshots._answers.cache_clear()
 
 
 @pytest.fixture

@@ -9,13 +9,12 @@ import shutil
 import pytest
 import tiny_run
 import torch
-from hub_cases import TOKEN, contents, hub_of_two_users
-from hub_client import point_client_at
+from hub_cases import TOKEN, contents, hub_in_use
 from publishing import refused
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from lowres import bases, embedded, gate, publish, repository, snapshots
+from lowres import bases, embedded, gate, publish, repository
 from lowres.cli import app
 from lowres.errors import RunError
 from lowres.publish import Options
@@ -32,13 +31,8 @@ ROW = dataclasses.replace(
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    with hub_of_two_users() as served:
-        point_client_at(served, monkeypatch, tmp_path / "cache")
-        snapshots._answers.cache_clear()
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with hub_in_use(monkeypatch, tmp_path, TOKEN) as served:
         yield served
-        assert served.faults == []
-    snapshots._answers.cache_clear()
 
 
 def trained(tmp_path, monkeypatch, encoder, obtained=ROW.obtained, **options):

@@ -6,8 +6,7 @@ import json
 
 import pytest
 import tiny_run
-from hub_cases import TOKEN, asked, hub_of_two_users
-from hub_client import point_client_at
+from hub_cases import TOKEN, asked, hub_in_use
 from publishing import (
     FAILED,
     PASSED,
@@ -19,7 +18,7 @@ from publishing import (
     refused,
 )
 
-from lowres import gate, snapshots
+from lowres import gate
 from lowres.publish import Options
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
@@ -28,13 +27,8 @@ NAME = "ada/topics"
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    with hub_of_two_users() as served:
-        point_client_at(served, monkeypatch, tmp_path / "cache")
-        snapshots._answers.cache_clear()
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with hub_in_use(monkeypatch, tmp_path, TOKEN) as served:
         yield served
-        assert served.faults == []
-    snapshots._answers.cache_clear()
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 import tiny_run
-from hub_cases import contents, hub_of_two_users
-from hub_client import point_client_at
+from hub_cases import contents, hub_in_use
 from results_factory import make_results
 
-from lowres import predict, repository, snapshots
+from lowres import predict, repository
 from lowres.errors import BaseModelError, HubError, LowresError, RunError
 from lowres.licences import DataLicence
 from lowres.recipe_publish import Publish
@@ -33,12 +32,9 @@ SHARED = Publish(license="cc-by-sa-4.0")
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path, tiny_unigram_base):
-    with hub_of_two_users() as served:
-        point_client_at(served, monkeypatch, tmp_path / "cache")
-        snapshots._answers.cache_clear()
+    with hub_in_use(monkeypatch, tmp_path) as served:
         served.add(tiny_run.BASE_ID, contents(tiny_unigram_base), kind="models")
         yield served
-    snapshots._answers.cache_clear()
 
 
 @pytest.fixture
