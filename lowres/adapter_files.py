@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lowres import bases, extension, model, quiet, stacking
 from lowres import rows as new_rows
 from lowres.errors import RunError
+from lowres.int8 import Int8Embedding
 from lowres.tasks import TaskOptions
 
 if TYPE_CHECKING:
@@ -189,4 +190,5 @@ def set_adapter(network: Any, weights: dict[str, torch.Tensor]) -> None:
 def count_parameters(network: Any) -> tuple[int, int]:
     """All parameters (quantised ones by their true number) and those that train."""
     trainable, total = network.get_nb_trainable_parameters()
-    return int(total), int(trainable)
+    tables = (module for module in network.modules() if isinstance(module, Int8Embedding))
+    return int(total) + sum(table.codes.numel() for table in tables), int(trainable)

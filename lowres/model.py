@@ -11,7 +11,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from lowres import bases, quiet, stacking
+from lowres import bases, int8_loading, quiet, stacking
 from lowres.errors import BaseModelError, DeviceError
 from lowres.hardware import Hardware
 from lowres.recipe import Base, Lora
@@ -122,15 +122,28 @@ def _loaded(
     """A model by its Auto class, quantised, checked, with what the located base brings along."""
     quantization = quantization_config(options.quantization, heads, hardware)
     try:
-        model: PreTrainedModel = auto.from_pretrained(
-            located.path,
-            config=config,
-            dtype=float_type(options.quantization, hardware),
-            quantization_config=quantization,
-            device_map=device_map(hardware) if quantization is not None else None,
-            use_safetensors=None if options.allow_pickle else True,
-            attn_implementation="sdpa" if _has_sdpa(config) else None,
-        )
+        dtype = float_type(options.quantization, hardware)
+        attention = "sdpa" if _has_sdpa(config) else None
+        model: PreTrainedModel
+        if quantization is not None:
+            model = int8_loading.load(
+                auto,
+                Path(located.path),
+                config,
+                dtype,
+                options.allow_pickle,
+                quantization_config=quantization,
+                device_map=device_map(hardware),
+                attn_implementation=attention,
+            )
+        else:
+            model = auto.from_pretrained(
+                located.path,
+                config=config,
+                dtype=dtype,
+                use_safetensors=None if options.allow_pickle else True,
+                attn_implementation=attention,
+            )
     except Exception as error:
         if _is_broken_file(error):
             reason = str(error).splitlines()[0]

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from lowres.errors import RunError
+from lowres.int8 import Int8Decoder, Int8Embedding
 
 FILE = "kept.json"
 NAMED = 5
@@ -43,12 +43,17 @@ class TrimmedEmbedding(nn.Module):
     the device for that.
     """
 
-    def __init__(self, table: torch.Tensor, kept: Kept) -> None:
+    def __init__(self, whole: Any, kept: Kept) -> None:
         super().__init__()
-        ids = torch.from_numpy(kept.ids).to(table.device)
-        self.weight = nn.Parameter(table.detach()[ids], requires_grad=False)
-        place = torch.full((kept.rows,), -1, dtype=torch.int32, device=table.device)
-        place[ids] = torch.arange(len(ids), dtype=torch.int32, device=table.device)
+        device = whole.weight.device
+        ids = torch.from_numpy(kept.ids).to(device)
+        self.kept: Any
+        if isinstance(whole, Int8Embedding):
+            self.kept = whole.chosen(ids)
+        else:
+            self.kept = nn.Embedding.from_pretrained(whole.weight.detach()[ids], freeze=True)
+        place = torch.full((kept.rows,), -1, dtype=torch.int32, device=device)
+        place[ids] = torch.arange(len(ids), dtype=torch.int32, device=device)
         self._unknown = int(np.searchsorted(kept.ids, kept.unknown_id))
         self.register_buffer("_place", place, persistent=False)
         self.register_buffer("_missed", torch.zeros_like(place), persistent=False)
@@ -60,7 +65,8 @@ class TrimmedEmbedding(nn.Module):
         found = self._place[input_ids]
         missing = found < 0
         self._missed.scatter_add_(0, input_ids.flatten(), missing.flatten().int())
-        return functional.embedding(found.masked_fill(missing, self._unknown), self.weight)
+        vectors: torch.Tensor = self.kept(found.masked_fill(missing, self._unknown))
+        return vectors
 
     def places(self, ids: torch.Tensor, first_new: int | None = None) -> torch.Tensor:
         """Rows of `weight`, and of a trimmed masked-LM head, by id; -1 where there is none.
@@ -77,6 +83,11 @@ class TrimmedEmbedding(nn.Module):
         """How often each id without a row was looked up."""
         ids = self._missed.nonzero().flatten()
         return dict(zip(ids.tolist(), self._missed[ids].tolist(), strict=True))
+
+    @property
+    def weight(self) -> Any:
+        """The kept rows, in float or as codes."""
+        return self.kept.weight
 
     @property
     def num_embeddings(self) -> int:
@@ -102,9 +113,13 @@ def apply(model: Any, kept: Kept) -> TrimmedEmbedding:
             f"{FILE}: chosen for a base of {kept.rows} rows, this one has {count}; run the recipe "
             "again for this base"
         )
-    small = TrimmedEmbedding(whole.weight, kept)
+    small = TrimmedEmbedding(whole, kept)
     head = model.get_output_embeddings()
-    if isinstance(head, nn.Linear):
+    if isinstance(head, Int8Decoder):
+        ids = torch.from_numpy(kept.ids).to(whole.weight.device)
+        bias = None if head.bias is None else _rows(head.bias, ids)
+        model.set_output_embeddings(Int8Decoder(small.kept, bias))
+    elif isinstance(head, nn.Linear):
         _trim_head(model, head, whole, small, kept)
     model.set_input_embeddings(small)
     if small.weight.is_cuda:

@@ -8,6 +8,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 
 from lowres import rows as new_rows
 from lowres.errors import BaseModelError
+from lowres.int8 import FloatTable
 from lowres.objectives import _vocabulary
 
 ARCHITECTURES = (
@@ -88,7 +89,7 @@ def test_losses_and_gradients_in_blocks_are_those_of_all_logits(monkeypatch, kin
         return made[0], made[1]
 
     states, rows = leaves()
-    found = _vocabulary._Losses.apply(states, rows, table, biases, answers, kind, True)
+    found = _vocabulary._Losses.apply(states, rows, FloatTable(table), biases, answers, kind, True)
     weights = torch.randn(30)
     (found * weights).sum().backward()
     plain_states, plain_rows = leaves()
@@ -109,7 +110,9 @@ def test_losses_do_not_overflow():
     table = torch.tensor([[300.0], [-300.0]])
     states = torch.tensor([[10.0], [-10.0]])
     rows, answers = torch.zeros(0, 1), torch.tensor([0, 0])
-    found = _vocabulary._Losses.apply(states, rows, table, None, answers, torch.float32, False)
+    found = _vocabulary._Losses.apply(
+        states, rows, FloatTable(table), None, answers, torch.float32, False
+    )
     assert found.tolist() == [0.0, 6000.0]
 
 

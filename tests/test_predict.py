@@ -27,7 +27,8 @@ def test_one_answer_a_line_in_order(tiny_base, tmp_path, task, monkeypatch):
     for index in (0, 5, 6, 7, 8, 39, predict.CHUNK, len(texts) - 1):
         (alone,) = adapter.predict([texts[index]])
         assert alone.answer == answers[index].answer
-        assert alone.probability == pytest.approx(answers[index].probability, abs=1e-5)
+        # the products of a batch are rounded in another order than those of a line alone
+        assert alone.probability == pytest.approx(answers[index].probability, abs=1e-4)
     if task == "tagging":
         assert [len(a.answer) for a in answers] == [len(t.split()) for t in texts]
     assert adapter.predict([]) == []

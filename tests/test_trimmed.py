@@ -40,7 +40,7 @@ def table() -> torch.nn.Embedding:
 @given(st.lists(st.integers(0, ROWS - 1), max_size=12), st.data())
 def test_kept_ids_read_as_before_and_others_as_unknown(ids, data):
     whole, chosen = table(), kept(*ids)
-    small = TrimmedEmbedding(whole.weight, chosen)
+    small = TrimmedEmbedding(whole, chosen)
     text = torch.tensor(
         data.draw(st.lists(st.integers(0, ROWS - 1), min_size=6, max_size=6))
     ).reshape(2, 3)
@@ -54,7 +54,7 @@ def test_kept_ids_read_as_before_and_others_as_unknown(ids, data):
 
 
 def test_rows_of_new_pieces_follow_the_kept_ones():
-    small = TrimmedEmbedding(table().weight, kept(5, 9))
+    small = TrimmedEmbedding(table(), kept(5, 9))
     ids = torch.tensor([[0, 9, ROWS], [ROWS + 4, 7, UNKNOWN]])
     assert small.places(ids, ROWS).tolist() == [[0, 3, 4], [8, -1, 1]]
     # a table with spare rows: new ids begin inside it
@@ -62,23 +62,23 @@ def test_rows_of_new_pieces_follow_the_kept_ones():
 
 
 def test_the_table_is_as_small_as_it_says():
-    small = TrimmedEmbedding(table().weight, kept(5, 9))
+    small = TrimmedEmbedding(table(), kept(5, 9))
     assert small.weight.shape == (4, WIDTH)
     assert (small.num_embeddings, small.embedding_dim) == (ROWS, WIDTH)
-    assert [name for name, _ in small.named_parameters()] == ["weight"]
+    assert [name for name, _ in small.named_parameters()] == ["kept.weight"]
     assert not small.weight.requires_grad
-    assert list(small.state_dict()) == ["weight"]
+    assert list(small.state_dict()) == ["kept.weight"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_stays_so(dtype):
     whole = table().to(dtype)
-    small = TrimmedEmbedding(whole.weight, kept(5))
+    small = TrimmedEmbedding(whole, kept(5))
     assert torch.equal(small(torch.tensor([5])), whole(torch.tensor([5])))
 
 
 def test_lookups_are_counted_in_inference_too():
-    small = TrimmedEmbedding(table().weight, kept())
+    small = TrimmedEmbedding(table(), kept())
     with torch.inference_mode():
         small(torch.tensor([[7, 7, 0]]))
     small(torch.tensor([7, 8]))

@@ -17,7 +17,9 @@ from torch import nn
 from torch.nn import functional
 from transformers.modeling_outputs import BaseModelOutput
 
+from lowres import int8
 from lowres.errors import BaseModelError
+from lowres.int8 import Int8Decoder, Table
 from lowres.rows import ExtendedEmbedding
 
 BLOCK_LOGITS = 2**21
@@ -45,17 +47,17 @@ class Head:
         """
         decoder = full.get_output_embeddings()
         name = type(full).__name__
-        if not isinstance(decoder, nn.Linear):
+        if not isinstance(decoder, (nn.Linear, Int8Decoder)):
             raise BaseModelError(
                 f"adapt.objective: the masked-LM head of {name} has no linear decoder; set "
                 "adapt.objective: align"
             )
-        self.table: torch.Tensor = decoder.weight.detach()
+        self.table = int8.table_of(decoder)
         self.bias = None if decoder.bias is None else decoder.bias.detach()
-        self.rows: torch.Tensor = self.table.new_zeros(0, self.table.shape[1])
+        self.rows = self.table.at(slice(0, 0))
         self.known = min(pieces, len(self.table))
         if extended is not None:
-            if extended.weight.data_ptr() != decoder.weight.data_ptr():
+            if not _tied(decoder, extended):
                 raise BaseModelError(
                     f"adapt.objective: the decoder of {name} is not tied to its embeddings, so "
                     "new pieces have no output rows; set adapt.objective: align, or leave "
@@ -76,7 +78,7 @@ class Head:
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """[positions, hidden] to [positions, known + new] float32, all at once."""
         states = self.transformed(states)
-        old = functional.linear(states, self.table[: self.known].to(states.dtype))
+        old = functional.linear(states, self.table.at(slice(0, self.known)).to(states.dtype))
         new = functional.linear(states, self.rows.to(states.dtype))
         if self.bias is not None:
             old = old + self.bias[: self.known]
@@ -95,12 +97,20 @@ class Head:
         if torch.is_autocast_enabled(device):
             kind = torch.get_autocast_dtype(device)
         bias = None if self.bias is None else self.bias[: self.known]
-        table = self.table[: self.known]
+        table = self.table.first(self.known)
         training = torch.is_grad_enabled() and (states.requires_grad or self.rows.requires_grad)
         losses: torch.Tensor = _Losses.apply(
             states, self.rows, table, bias, answers, kind, training
         )
         return losses
+
+
+def _tied(decoder: Any, extended: ExtendedEmbedding) -> bool:
+    """Whether the decoder's rows are the input embeddings."""
+    if isinstance(decoder, Int8Decoder):
+        return decoder.embedding is extended.base
+    same: bool = extended.weight.data_ptr() == decoder.weight.data_ptr()
+    return same
 
 
 class _Encoder(nn.Module):
@@ -136,7 +146,7 @@ class _Losses(torch.autograd.Function):
         ctx: Any,
         states: torch.Tensor,
         rows: torch.Tensor,
-        table: torch.Tensor,
+        table: Table,
         bias: torch.Tensor | None,
         answers: torch.Tensor,
         kind: torch.dtype,
@@ -147,7 +157,7 @@ class _Losses(torch.autograd.Function):
             sweep = _Sweep(states.detach().to(kind), answers, training)
             size = max(SMALLEST_BLOCK, BLOCK_LOGITS // max(1, len(states)))
             for start in range(0, len(table), size):
-                block = table[start : start + size]
+                block = table.at(slice(start, min(start + size, len(table))))
                 some = None if bias is None else bias[start : start + size]
                 sweep.add(block, some, start)
             shares = states.new_zeros(len(states), 0)
@@ -177,9 +187,9 @@ class _Losses(torch.autograd.Function):
         return by_states, by_rows, None, None, None, None, None
 
 
-def _own_rows(table: torch.Tensor, rows: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+def _own_rows(table: Table, rows: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
     """The row of each answer, [positions, width] float32."""
-    own = table[answers.clamp(max=len(table) - 1)].float()
+    own = table.at(answers.clamp(max=len(table) - 1)).float()
     new = (answers >= len(table)).nonzero().squeeze(1)
     if len(new):
         own[new] = rows.detach()[answers[new] - len(table)].float()

@@ -1,0 +1,168 @@
+"""What a quantised base takes: resident memory once loaded, and the most while it is loaded.
+
+    python benchmarks/base_memory.py             # XLM-R-base and -large sized, a table
+    python benchmarks/base_memory.py --quick     # a tenth of the vocabulary, two layers
+    python benchmarks/base_memory.py --json
+
+The models have random weights in the shapes of XLM-R. The peer is what a user would write for
+8 bits: `BitsAndBytesConfig(load_in_8bit=True)`, the head left out, then peft's
+`prepare_model_for_kbit_training`. Memory is what the process holds beyond what it held when all
+libraries were imported and a tiny model had been loaded in the same way; both sides run in
+processes of their own. Four minutes on one core; 4 GB of disk in $TMPDIR.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import multiprocessing
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tables
+import torch
+
+SIZES = {"base": (768, 12, 3072), "large": (1024, 24, 4096)}
+PIECES = 250_002
+TRIMMED = 60_000
+ALL = ("lowres", "lowres trimmed", "peer", "peer, prepared")
+
+
+def make(folder: Path, size: str, quick: bool) -> None:
+    """A checkpoint of random weights."""
+    from tokenizers import Tokenizer, models
+    from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast, XLMRobertaConfig
+
+    width, layers, inner = SIZES[size]
+    config = XLMRobertaConfig(
+        vocab_size=PIECES // 10 if quick else PIECES,
+        hidden_size=width,
+        num_hidden_layers=2 if quick else layers,
+        num_attention_heads=width // 64,
+        intermediate_size=inner,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+    )
+    torch.manual_seed(0)
+    model: Any = AutoModelForMaskedLM.from_config(config)
+    model.save_pretrained(folder, max_shard_size="500MB")
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "<pad>": 1}, unk_token="<unk>"))
+    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>").save_pretrained(folder)
+
+
+def status_mb(key: str) -> float:
+    """A line of `/proc/self/status`."""
+    text = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(next(row for row in text.splitlines() if row.startswith(key)).split()[1]) / 1024
+
+
+def settled() -> float:
+    """Resident MB, once what is free has been given back."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return status_mb("VmRSS")
+
+
+def lowres(folder: Path, trimmed: bool = False) -> Any:
+    """As lowres loads an 8-bit base with a head."""
+    from transformers import AutoConfig
+
+    from lowres import model
+    from lowres.bases import LocatedBase
+    from lowres.hardware import Hardware
+    from lowres.recipe import Base
+    from lowres.tasks.classification import Options
+    from lowres.trimmed import Kept, write
+
+    located = LocatedBase("base", str(folder), None, None, "folder")
+    if trimmed:
+        rows = AutoConfig.from_pretrained(folder).vocab_size
+        draw = np.random.default_rng(0).permutation(rows - 3)[: rows * TRIMMED // PIECES - 3] + 3
+        kept = folder / "kept.json"
+        write(kept, Kept(np.sort(np.concatenate([[0, 1, 2], draw])), rows, 0))
+        located = replace(located, kept=str(kept))
+    base = Base(name="base", quantization="8bit")
+    return model.load_base(
+        located, base, Options(name="classification"), ["a", "b"], Hardware("cpu", "bf16")
+    )
+
+
+def peer(folder: Path, prepared: bool = False) -> Any:
+    """As the documentation of transformers and peft has it."""
+    from peft import prepare_model_for_kbit_training
+    from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=["classifier"])
+    model: Any = AutoModelForSequenceClassification.from_pretrained(
+        folder, quantization_config=config, dtype=torch.float32, device_map={"": "cpu"}
+    )
+    return prepare_model_for_kbit_training(model) if prepared else model
+
+
+def side(name: str, tiny: str, folder: str, pipe: Any) -> None:
+    """A process of its own: what loading takes."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    load = lowres if name.startswith("lowres") else peer
+    flag = name in ("lowres trimmed", "peer, prepared")
+    load(Path(tiny), flag)
+    before = settled()
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak begins here
+    model = load(Path(folder), flag)
+    peak = status_mb("VmHWM") - before
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.sum()  # what is mapped from its file takes memory once it is read
+    held = {t.data_ptr(): t.nbytes for t in (*model.parameters(), *model.buffers())}
+    pipe.send({"resident": settled() - before, "peak": peak, "sum": sum(held.values()) / 2**20})
+
+
+def measured(folder: Path, size: str, quick: bool) -> list[dict[str, Any]]:
+    """Rows of one size."""
+    context = multiprocessing.get_context("spawn")
+    tiny, whole = folder / "tiny", folder / size
+    make(whole, size, quick)
+    make(tiny, size, True)
+    found = {}
+    for name in ALL:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=side, args=(name, str(tiny), str(whole), theirs))
+        process.start()
+        theirs.close()
+        found[name] = ours.recv()
+        process.join()
+        print(f"{size}, {name}: {found[name]}", file=sys.stderr)
+    own, other = found["lowres"], found["peer, prepared"]
+    rows = [
+        ("resident", own["resident"], other["resident"]),
+        ("resident, peer not yet prepared", own["resident"], found["peer"]["resident"]),
+        ("most while loading", own["peak"], other["peak"]),
+        ("most while loading / resident", own["peak"] / own["resident"],
+         other["peak"] / other["resident"]),
+        ("resident, trimmed to 60,000 pieces", found["lowres trimmed"]["resident"], None),
+        ("tensors of the model", own["sum"], other["sum"]),
+    ]  # fmt: skip
+    unit = "MB"
+    return [tables.row(f"{size}: {name}", "" if "/" in name else unit, a, b) for name, a, b in rows]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    rows = []
+    for size in SIZES:
+        with tempfile.TemporaryDirectory() as name:
+            rows += measured(Path(name), size, asked.quick)
+    tables.show(rows, asked.json, ("lowres, 8-bit", "bitsandbytes + peft"))
+
+
+if __name__ == "__main__":
+    main()
