@@ -11,7 +11,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from lowres import bases, int8_loading, quiet, stacking
+from lowres import bases, dropout, int8_loading, quiet, stacking
 from lowres.errors import BaseModelError, DeviceError
 from lowres.hardware import Hardware
 from lowres.recipe import Base, Lora
@@ -345,6 +345,7 @@ def attach_lora(model: PreTrainedModel, lora: Lora, task: TaskOptions, name: str
         if parameter.requires_grad:
             # the optimizer's steps vanish in half precision
             parameter.data = parameter.data.to(torch.float32)
+    dropout.quicken(peft_model)
     return peft_model
 
 
@@ -368,6 +369,7 @@ def attach_language_lora(encoder: Any, rank: int, alpha: float, name: str) -> Pe
     for parameter in network.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)
+    dropout.quicken(network)
     return network
 
 
