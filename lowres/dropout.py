@@ -24,7 +24,7 @@ class Dropout(nn.Dropout):
     kept, where torch keeps a mask of the input's type.
     """
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002, the name is torch's
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         """As `nn.Dropout`."""
         drops = self.training and 0.0 < self.p < 1.0
         if not drops or input.device.type != "cpu" or self.inplace:

@@ -295,3 +295,18 @@ def test_every_fault_of_a_recipe_at_once_with_its_line(tmp_path: Path) -> None:
     assert f"{path}:2: not YAML" in call("validate", str(path)).stderr
     path.write_text("name: a\nname: b\n")
     assert f"{path}:2: name stands twice" in call("validate", str(path)).stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full: this is no Linux")
+def test_a_full_disk_is_no_bug():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "lowres", "ls", "bases"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("No space left on device; free some space")
