@@ -144,6 +144,7 @@ def _learner(
         check_enough(sum(len(text.learning_pairs) for text in texts), options.batch)
     encoder, full = model.load_encoder(located, base, hardware, plugin.Objective.masked_lm)
     network = model.attach_language_lora(encoder, options.rank, options.alpha, located.name)
+    model.halve_frozen(network, hardware)
     rows = new_rows.find(network)
     groups = [
         {

@@ -29,8 +29,13 @@ class Dropout(nn.Dropout):
         drops = self.training and 0.0 < self.p < 1.0
         if not drops or input.device.type != "cpu" or self.inplace:
             return super().forward(input)
-        kept: torch.Tensor = _Masked.apply(input, mask(input.shape, self.p), 1.0 / (1.0 - self.p))
-        return kept
+        return dropped(input, self.p)
+
+
+def dropped(x: torch.Tensor, p: float) -> torch.Tensor:
+    """A tensor of a CPU with a share `p` of it dropped, 0 < p < 1, the rest scaled up."""
+    kept: torch.Tensor = _Masked.apply(x, mask(x.shape, p), 1.0 / (1.0 - p))
+    return kept
 
 
 def mask(shape: torch.Size, p: float) -> torch.Tensor:

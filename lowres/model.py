@@ -11,7 +11,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from lowres import bases, dropout, int8_loading, quiet, stacking
+from lowres import attention, bases, dropout, int8_loading, quiet, stacking
 from lowres.errors import BaseModelError, DeviceError
 from lowres.hardware import Hardware
 from lowres.recipe import Base, Lora
@@ -123,7 +123,7 @@ def _loaded(
     quantization = quantization_config(options.quantization, heads, hardware)
     try:
         dtype = float_type(options.quantization, hardware)
-        attention = "sdpa" if _has_sdpa(config) else None
+        attending = _attention(config, hardware)
         model: PreTrainedModel
         if quantization is not None:
             model = int8_loading.load(
@@ -134,7 +134,7 @@ def _loaded(
                 options.allow_pickle,
                 quantization_config=quantization,
                 device_map=device_map(hardware),
-                attn_implementation=attention,
+                attn_implementation=attending,
             )
         else:
             model = auto.from_pretrained(
@@ -142,7 +142,7 @@ def _loaded(
                 config=config,
                 dtype=dtype,
                 use_safetensors=None if options.allow_pickle else True,
-                attn_implementation=attention,
+                attn_implementation=attending,
             )
     except Exception as error:
         if _is_broken_file(error):
@@ -279,10 +279,15 @@ def device_map(hardware: Hardware) -> dict[str, int | str]:
     return {"": torch.cuda.current_device() if hardware.device == "cuda" else hardware.device}
 
 
-def _has_sdpa(config: Any) -> bool:
+def _attention(config: Any, hardware: Hardware) -> str | None:
+    """What an architecture's attention is computed by; None for its own way."""
     from transformers import AutoModel
 
-    return bool(getattr(AutoModel._model_mapping[type(config)], "_supports_sdpa", False))
+    kind = AutoModel._model_mapping[type(config)]
+    if not getattr(kind, "_supports_sdpa", False):
+        return None
+    by_name = hardware.device == "cpu" and getattr(kind, "_supports_attention_backend", False)
+    return attention.register() if by_name else "sdpa"
 
 
 def check_modules(model: Any, kind: str, heads: Sequence[str], name: str) -> None:
@@ -347,6 +352,25 @@ def attach_lora(model: PreTrainedModel, lora: Lora, task: TaskOptions, name: str
             parameter.data = parameter.data.to(torch.float32)
     dropout.quicken(peft_model)
     return peft_model
+
+
+def halve_frozen(network: PeftModel, hardware: Hardware) -> None:
+    """Hold the frozen linear layers under LoRA in the format that autocast multiplies them in.
+
+    The products are the same to the last bit: autocast would round the weights at every pass. Not
+    for DoRA, which takes the norms of the weights themselves.
+    """
+    import torch
+    from peft.tuners.lora import LoraLayer
+
+    formats = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    if hardware.precision not in formats:
+        return
+    for module in network.modules():
+        if isinstance(module, LoraLayer) and not any(module.use_dora.values()):
+            layer = module.get_base_layer()
+            if type(layer) is torch.nn.Linear:
+                layer.to(formats[hardware.precision])
 
 
 def attach_language_lora(encoder: Any, rank: int, alpha: float, name: str) -> PeftModel:

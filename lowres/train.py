@@ -197,6 +197,7 @@ def _learner(job: Job) -> Learner:
     tokenizer = model.load_tokenizer(job.located)
     base = model.load_base(job.located, recipe.base, recipe.task, labels, job.hardware)
     network = model.attach_lora(base, recipe.lora, recipe.task, job.located.name)
+    model.halve_frozen(network, job.hardware)
     windows = recipe.task.encode(job.data.train, tokenizer, labels, recipe.train.max_tokens)
     dev = SourceDev(recipe, job.data, tokenizer, job.hardware)
     return Learner(network, windows, int(tokenizer.pad_token_id or 0), dev)

@@ -336,7 +336,7 @@ def test_nf4_weights_are_the_same_after_an_evaluation(trained):
     assert not any(layer.support_avx512bf16_for_cpu for layer in layers)
 
 
-@pytest.mark.parametrize(("kind", "attention"), [("bert", "sdpa"), ("deberta-v2", "eager")])
+@pytest.mark.parametrize(("kind", "attention"), [("bert", "lowres_sdpa"), ("deberta-v2", "eager")])
 def test_sdpa_where_the_model_has_it(trained, kind, attention):
     assert trained(kind, "tagging", "8bit").network.config._attn_implementation == attention
 
@@ -371,3 +371,23 @@ def test_no_warning_of_the_libraries_passes(tiny_base):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         attached(tiny_base, task_options("tagging"), "8bit")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_frozen_layers_are_held_as_they_are_multiplied(tiny_base, precision):
+    from lowres.hardware import Hardware
+
+    machine = Hardware("cpu", precision)
+    base = Base(name="base", quantization="none")
+    task, located = task_options("tagging"), bases.locate(str(tiny_base))
+    loaded = model.load_base(located, base, task, ["a", "b"], machine)
+    network = model.attach_lora(loaded, Lora(), task, "base")
+    ids = {"input_ids": torch.tensor([[2, 30, 40, 3]])}
+    network.eval()
+    with torch.inference_mode(), machine.autocast():
+        before = network(**ids).logits
+        model.halve_frozen(network, machine)
+        assert torch.equal(network(**ids).logits, before)
+    kinds = {p.dtype for n, p in network.named_parameters() if "base_layer" in n}
+    assert kinds == {torch.bfloat16 if precision == "bf16" else torch.float32}
+    assert all(p.dtype is torch.float32 for p in network.parameters() if p.requires_grad)
