@@ -112,6 +112,23 @@ def load(recipe: Recipe) -> LabelledData:
     return _assembled(recipe, labels, parts, [*reading.warnings, *warnings])
 
 
+def source_columns(recipe: Recipe) -> dict[str, list[Any]] | None:
+    """The fields of the source's training examples, and nothing else of the study; None where
+    they are on the Hub. Imports no heavy library. Raises `DataError` as `load` does."""
+    fields = tuple(recipe.task.fields)
+    found: dict[str, list[Any]] = {name: [] for name in fields}
+    for language in recipe.languages.source:
+        origin = _origin(recipe, language)
+        if origin.spec.files is None:
+            return None
+        part = _SplitReader(origin, None, fields, LabelMap(origin.spec.labels))("train")
+        if part is None:
+            raise DataError(f"data missing: {locations.absent(origin, 'train')}")
+        for name in fields:
+            found[name] += part.columns[name]
+    return found
+
+
 @dataclass(frozen=True)
 class Tests:
     """Labelled examples to score an adapter on, by language, with the adapter's labels."""
