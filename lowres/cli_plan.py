@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -53,9 +54,44 @@ def plan(
     for line in made.warnings:
         typer.echo(f"warning: {line}", err=True)
     if as_json:
-        typer.echo(json.dumps(planning.plain(made), indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(_plain(made), indent=1, ensure_ascii=False))
     else:
         typer.echo("\n".join(_lines(made)))
+
+
+def _plain(plan: Plan) -> dict[str, Any]:
+    """The plan as plain data, for `--json`; MB rounded to one digit."""
+    place = plan.place
+    return {
+        "recipe": plan.recipe,
+        "base": plan.base,
+        "quantization": plan.quantization,
+        "parameters": plan.parameters,
+        "shape_from": plan.shape_from,
+        "place": {
+            "name": place.name,
+            "device": place.device,
+            "memory_mb": round(place.memory_mb, 1),
+            "free_mb": round(place.free_mb, 1),
+            "precision": place.precision,
+        },
+        "lengths": asdict(plan.lengths),
+        "batch": plan.batch,
+        "micro_batch": plan.micro_batch,
+        "largest_micro_batch": plan.largest_micro_batch,
+        "stages": [
+            {
+                "name": stage.name,
+                "parts_mb": {what: round(size, 1) for what, size in stage.parts.items()},
+                "planned_mb": round(stage.total_mb, 1),
+            }
+            for stage in plan.stages
+        ],
+        "peak_mb": round(plan.peak_mb, 1),
+        "fits": plan.fits,
+        "advice": list(plan.advice),
+        "warnings": list(plan.warnings),
+    }
 
 
 def _lines(made: Plan) -> list[str]:

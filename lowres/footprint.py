@@ -54,15 +54,18 @@ KEPT_GPU: Final[Mapping[str, tuple[int, int]]] = {
     "4bit": (35, 7),
 }
 """The same on a GPU in half precision; in float32 twice that."""
+FROZEN_INPUTS: Final[Mapping[bool, tuple[int, int]]] = {True: (10, 2), False: (12, 4)}
+"""Of `KEPT` in 8 bits, the inputs of the frozen layers, by whether in half precision: bitsandbytes
+keeps them beside autograd, where gradient checkpointing does not find them."""
 LORA_MASKS: Final = (20, 4)
 """Of `KEPT`, what LoRA's dropout takes: nothing without it."""
 HOLES: Final[Mapping[tuple[str, bool], tuple[float, float]]] = {
     ("none", True): (44.0, 2.8),
     ("8bit", True): (44.0, 2.8),
-    ("4bit", True): (50.0, 6.0),
+    ("4bit", True): (40.0, 9.0),
     ("none", False): (85.0, 6.5),
     ("8bit", False): (85.0, 6.5),
-    ("4bit", False): (85.0, 6.5),
+    ("4bit", False): (85.0, 10.7),
 }
 """Bytes a token and layer, as in `KEPT`, of what a layer's forward pass makes and lets go (copies
 in another type, products before they are added): on a processor glibc's heap keeps these holes
@@ -73,7 +76,7 @@ GPU_HOLES: Final = 0.15
 READ: Final[Mapping[tuple[str, bool], tuple[float, float]]] = {
     ("none", True): (31.0, 18.0),
     ("8bit", True): (54.0, 74.0),
-    ("4bit", True): (50.0, 28.0),
+    ("4bit", True): (34.0, 31.0),
     ("none", False): (40.0, 24.0),
     ("8bit", False): (80.0, 45.0),
     ("4bit", False): (50.0, 28.0),
@@ -81,6 +84,11 @@ READ: Final[Mapping[tuple[str, bool], tuple[float, float]]] = {
 """Bytes a token, of H and of I, that a forward pass without gradients has at once on a processor.
 8bit: bitsandbytes multiplies there in float32, with four copies of a layer's output."""
 READ_GPU: Final = (16.0, 8.0)
+PIECE_BYTES: Final = 1_900
+"""Of a fast tokenizer in memory, a piece of its vocabulary: 371 MB for the 250,002 of XLM-R, and 80
+more while it is written beside the adapter."""
+FAULT_BYTES: Final = 65_536
+"""What Linux maps around the first touch of a page (`fault_around_bytes`)."""
 CHECKPOINT_HOLES: Final = 0.6
 """With gradient checkpointing, the share of `HOLES` that stays behind a layer's first pass."""
 
@@ -107,6 +115,8 @@ class Setting:
     checkpointing: bool = False
     table_rows: int | None = None
     """Of the embeddings, where they are trimmed."""
+    pieces_seen: int | None = None
+    """Different pieces that the text has; None: unknown."""
 
     @property
     def half(self) -> bool:
@@ -131,13 +141,20 @@ _DEEP: Final = ("modernbert",)
 
 def weights(setting: Setting) -> float:
     """Frozen weights: int8 rows with a float32 scale each, linear layers of one byte or of half a
-    byte and a bit of scale (NF4, double quantisation), the rest in float."""
+    byte and a bit of scale (NF4, double quantisation), the rest in float.
+
+    A float table on a processor stays mapped from its file, and takes memory around the rows that
+    are looked up alone; linear layers are read whole.
+    """
     shape = setting.shape
     width = shape.table_width or shape.hidden
     rows = shape.vocabulary if setting.table_rows is None else setting.table_rows
     blocks = shape.distinct_layers * shape.block
     if setting.quantization == "none":
-        return 4 * (rows * width + blocks + shape.small) / MB
+        table = 4 * rows * width
+        if setting.device == "cpu" and setting.pieces_seen is not None:
+            table = min(table, setting.pieces_seen * max(FAULT_BYTES, 4 * width))
+        return (table + 4 * (blocks + shape.small)) / MB
     a_weight = 1.0 if setting.quantization == "8bit" else 0.53
     scales = 4 * shape.distinct_layers * sum(linear.outputs for linear in shape.linears)
     small = setting.float_bytes * shape.small
@@ -169,6 +186,11 @@ def rows(setting: Setting) -> float:
     dense: as large as all of them."""
     each = 16 if setting.rows_train else 4
     return each * setting.new_rows * (setting.shape.table_width or setting.shape.hidden) / MB
+
+
+def tokenizer(pieces: int) -> float:
+    """A fast tokenizer, in the memory of the process."""
+    return PIECE_BYTES * pieces / MB
 
 
 def _a_token(setting: Setting, of: tuple[float, float]) -> float:
@@ -225,8 +247,12 @@ def activations(setting: Setting, windows: int, tokens: int) -> float:
     holes = _holes(setting, windows, tokens)
     if not setting.checkpointing:
         return layers * (a_layer + holes)
-    inputs = windows * tokens * setting.shape.hidden * 4 / MB
-    return layers * (inputs + CHECKPOINT_HOLES * holes) + a_layer + holes
+    inputs = (4.0, 0.0)  # of a layer, float32
+    if setting.quantization == "8bit":
+        frozen = FROZEN_INPUTS[setting.half]
+        inputs = (inputs[0] + frozen[0], inputs[1] + frozen[1])
+    stays = windows * tokens * _a_token(setting, inputs) / MB
+    return layers * (stays + CHECKPOINT_HOLES * holes) + a_layer + holes
 
 
 def copies(setting: Setting) -> float:

@@ -8,7 +8,7 @@ long a batch is. Nothing here imports torch; on a machine with an NVIDIA driver 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,10 +16,11 @@ from lowres import cards, footprint, lengths, shapes
 from lowres.cards import Place
 from lowres.errors import DeviceError
 from lowres.footprint import Quantization, Setting
+from lowres.hardware import Hardware
 from lowres.lengths import Lengths
 from lowres.recipe import Recipe
 
-LIBRARIES_MB: Final = 650.0
+LIBRARIES_MB: Final = 605.0
 """Resident on a processor once torch, transformers, peft, datasets and bitsandbytes are imported
 and have trained once (torch 2.13 without CUDA)."""
 SCORING_MB: Final = 120.0
@@ -33,7 +34,8 @@ LARGEST_BATCH: Final = 65_536
 
 Parts = dict[str, float]
 WEIGHTS, TRAINED, ROWS = "weights", "LoRA, head, optimizer", "new rows"
-ACTIVATIONS, WORKSPACE, RUNTIME = "activations", "workspace", "libraries"
+ACTIVATIONS, WORKSPACE, TOKENIZER = "activations", "workspace", "tokenizer"
+RUNTIME = "libraries"
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ class _Case:
 
     @property
     def micro_batch(self) -> int:
-        return min(self.recipe.train.micro_batch or self.recipe.train.batch, self.recipe.train.batch)
+        return min(
+            self.recipe.train.micro_batch or self.recipe.train.batch, self.recipe.train.batch
+        )
 
     def setting(self, quantization: Quantization | None = None) -> Setting:
         recipe = self.recipe
@@ -109,6 +113,7 @@ class _Case:
             footprint.head_parameters(self.found.shape, sequence, labels),
             _new_rows(recipe),
             checkpointing=recipe.train.gradient_checkpointing,
+            pieces_seen=self.lengths.seen or None,
         )
 
 
@@ -146,7 +151,7 @@ def make(recipe: Recipe, gpu: str | None = None) -> Plan:
 
 
 def stages_of_run(
-    recipe: Recipe, folder: Path, device: str, precision: Any, columns: Any
+    recipe: Recipe, folder: Path, machine: Hardware, columns: Any, dev: int
 ) -> dict[str, float]:
     """The planned peak in MB of every kind of stage, for the base in a folder; empty where nothing
     can be planned. On a GPU nothing: a run measures the memory of its process.
@@ -154,15 +159,15 @@ def stages_of_run(
     Args:
         recipe: the study.
         folder: of the base.
-        device: cuda or cpu.
-        precision: of autocast.
+        machine: where it ran.
         columns: the source's training examples, as `lengths.of_columns` takes them.
+        dev: examples of source dev.
     """
-    if device != "cpu" or not (folder / "tokenizer.json").is_file():
+    if machine.device != "cpu" or not (folder / "tokenizer.json").is_file():
         return {}
     found = shapes.Found(recipe.base.name, shapes.read(folder, recipe.base.name), folder, "")
-    place = replace(cards.processor(recipe.train), precision=precision)
-    case = _Case(recipe, found, place, lengths.of_columns(recipe, columns, folder))
+    place = replace(cards.processor(recipe.train), precision=machine.precision)
+    case = _Case(recipe, found, place, lengths.of_columns(recipe, columns, folder, dev))
     return {stage.name: round(stage.total_mb, 1) for stage in _stages(case)}
 
 
@@ -180,6 +185,13 @@ def _runtime(case: _Case) -> float:
     return cards.CONTEXT_MB if case.place.device == "cuda" else LIBRARIES_MB
 
 
+def _tokenizer(case: _Case) -> float:
+    """It is in the memory of the process, not on the card."""
+    if case.place.device == "cuda":
+        return 0.0
+    return footprint.tokenizer(case.lengths.pieces or case.found.shape.vocabulary)
+
+
 def _stage(name: str, case: _Case, setting: Setting, active: float, workspace: float) -> StagePlan:
     return StagePlan(
         name,
@@ -189,6 +201,7 @@ def _stage(name: str, case: _Case, setting: Setting, active: float, workspace: f
             ROWS: footprint.rows(setting),
             ACTIVATIONS: active,
             WORKSPACE: workspace,
+            TOKENIZER: _tokenizer(case),
             RUNTIME: _runtime(case),
         },
     )
@@ -200,7 +213,7 @@ def train_stage(case: _Case, micro_batch: int) -> StagePlan:
     setting, longest = case.setting(), case.lengths.longest
     kept = footprint.activations(setting, micro_batch, longest) + footprint.copies(setting)
     workspace = footprint.scratch(setting, micro_batch, longest)
-    read = footprint.reading(setting, _read_at_once(case), longest)
+    read = footprint.reading(setting, _dev_at_once(case), longest)
     if read > kept + workspace:
         kept, workspace = 0.0, read
     return _stage("train", case, setting, kept, workspace)
@@ -208,6 +221,10 @@ def train_stage(case: _Case, micro_batch: int) -> StagePlan:
 
 def _evaluate_stage(case: _Case) -> StagePlan:
     setting = case.setting()
+    if setting.pieces_seen is not None:
+        # each language has pieces of its own
+        languages = len(case.recipe.languages.source) + len(case.recipe.languages.targets)
+        setting = replace(setting, pieces_seen=languages * setting.pieces_seen)
     read = footprint.reading(setting, _read_at_once(case), case.lengths.longest)
     if case.place.device == "cpu":
         read += SCORING_MB
@@ -218,6 +235,12 @@ def _evaluate_stage(case: _Case) -> StagePlan:
 
 def _read_at_once(case: _Case) -> int:
     return max(case.recipe.evaluate.batch_tokens, case.lengths.longest)
+
+
+def _dev_at_once(case: _Case) -> int:
+    """Less than a whole batch where dev is small."""
+    at_once = _read_at_once(case)
+    return min(at_once, case.lengths.dev * case.lengths.longest) if case.lengths.dev else at_once
 
 
 def _adapt_stage(case: _Case) -> StagePlan:
@@ -241,12 +264,11 @@ def _adapt_stage(case: _Case) -> StagePlan:
 def _extend_stage(case: _Case) -> StagePlan:
     # the rows of new pieces start from the float32 table: the whole encoder is read for it, on the
     # processor, whatever trains later
-    setting = replace(case.setting("none"), device="cpu")
-    parts = {WEIGHTS: footprint.weights(setting), ROWS: footprint.rows(setting)}
+    setting = replace(case.setting("none"), device="cpu", pieces_seen=None)
     if case.place.device == "cuda":
-        parts = {RUNTIME: 0.0}
-        return StagePlan("extend", parts)
-    return StagePlan("extend", {**parts, RUNTIME: LIBRARIES_MB})
+        return StagePlan("extend", {RUNTIME: 0.0})
+    parts = {WEIGHTS: footprint.weights(setting), ROWS: footprint.rows(setting)}
+    return StagePlan("extend", {**parts, TOKENIZER: _tokenizer(case), RUNTIME: LIBRARIES_MB})
 
 
 def _new_rows(recipe: Recipe) -> int:
@@ -327,6 +349,8 @@ def _advice(case: _Case, stages: tuple[StagePlan, ...], largest: int) -> Iterato
             yield f"evaluate does not fit: set evaluate.batch_tokens below {_read_at_once(case)}"
     if recipe.base.quantization == "8bit":
         yield from _gain_of_8_bits(case)
+    if recipe.tokenizer is not None and recipe.tokenizer.trim is not None:
+        yield "tokenizer.trim: planned with the whole table, as trimming is not known before"
     if _new_rows(recipe) == UNKNOWN_PIECES:
         yield f"new pieces: {UNKNOWN_PIECES:,} assumed, the text decides"
 
@@ -343,40 +367,5 @@ def _gain_of_8_bits(case: _Case) -> Iterator[str]:
     if then - now < LITTLE * then and then <= case.place.free_mb:
         yield (
             f"8bit gains nothing here: training takes {then:,.0f} MB with base.quantization=none, "
-            f"{now:,.0f} MB in 8 bits; activations are most of it"
+            f"{now:,.0f} MB in 8 bits; the base is not what takes most"
         )
-
-
-def plain(plan: Plan) -> dict[str, Any]:
-    """The plan as plain data, for `--json`; MB rounded to one digit."""
-    place = plan.place
-    return {
-        "recipe": plan.recipe,
-        "base": plan.base,
-        "quantization": plan.quantization,
-        "parameters": plan.parameters,
-        "shape_from": plan.shape_from,
-        "place": {
-            "name": place.name,
-            "device": place.device,
-            "memory_mb": round(place.memory_mb, 1),
-            "free_mb": round(place.free_mb, 1),
-            "precision": place.precision,
-        },
-        "lengths": asdict(plan.lengths),
-        "batch": plan.batch,
-        "micro_batch": plan.micro_batch,
-        "largest_micro_batch": plan.largest_micro_batch,
-        "stages": [
-            {
-                "name": stage.name,
-                "parts_mb": {what: round(size, 1) for what, size in stage.parts.items()},
-                "planned_mb": round(stage.total_mb, 1),
-            }
-            for stage in plan.stages
-        ],
-        "peak_mb": round(plan.peak_mb, 1),
-        "fits": plan.fits,
-        "advice": list(plan.advice),
-        "warnings": list(plan.warnings),
-    }

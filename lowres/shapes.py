@@ -155,7 +155,7 @@ def find(name: str, revision: str | None = None) -> Found:
     folder = _folder(name, short, revision)
     if folder is not None:
         return Found(name, read(folder, name), folder, f"config.json in {folder}")
-    if short in KNOWN:
+    if short is not None and short in KNOWN:
         return Found(name, KNOWN[short], None, "the table of known bases")
     raise BaseModelError(
         f"base.name {name}: its config.json is not on this disk, and lowres does not know its "
