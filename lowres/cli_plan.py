@@ -13,6 +13,12 @@ from lowres.cli_guard import guarded
 if TYPE_CHECKING:
     from lowres.plan import Plan
 
+ROWS = (
+    *("weights", "LoRA, head, optimizer", "new rows", "activations", "workspace", "tokenizer"),
+    "libraries",
+)
+"""Of the table, in order."""
+
 
 def _recipes(begun: str) -> list[str]:
     from lowres.recipe_loading import shipped
@@ -115,7 +121,7 @@ def _table(made: Plan) -> list[str]:
     """A row for what takes memory, a column for each stage."""
     names = [stage.name for stage in made.stages]
     rows = [("MB", *names)]
-    for what in dict.fromkeys(part for stage in made.stages for part in stage.parts):
+    for what in ROWS:
         sizes = [stage.parts.get(what, 0.0) for stage in made.stages]
         if any(sizes):
             said = "CUDA context" if what == "libraries" and made.place.device == "cuda" else what

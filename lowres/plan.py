@@ -173,7 +173,8 @@ def stages_of_run(
 
 def _stages(case: _Case) -> Iterator[StagePlan]:
     recipe = case.recipe
-    if recipe.tokenizer is not None and recipe.tokenizer.extend is not None:
+    # extending takes no memory of a card
+    if _new_rows(recipe) and case.place.device == "cpu":
         yield _extend_stage(case)
     if recipe.adapt is not None:
         yield _adapt_stage(case)
@@ -262,11 +263,8 @@ def _adapt_stage(case: _Case) -> StagePlan:
 
 
 def _extend_stage(case: _Case) -> StagePlan:
-    # the rows of new pieces start from the float32 table: the whole encoder is read for it, on the
-    # processor, whatever trains later
-    setting = replace(case.setting("none"), device="cpu", pieces_seen=None)
-    if case.place.device == "cuda":
-        return StagePlan("extend", {RUNTIME: 0.0})
+    # the rows of new pieces start from the float32 table: the whole encoder is read for it
+    setting = replace(case.setting("none"), pieces_seen=None)
     parts = {WEIGHTS: footprint.weights(setting), ROWS: footprint.rows(setting)}
     return StagePlan("extend", {**parts, TOKENIZER: _tokenizer(case), RUNTIME: LIBRARIES_MB})
 

@@ -1,0 +1,371 @@
+"""`lowres plan`: what it says, what it refuses, and that its numbers behave."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+from lowres import cards, footprint, plan, shapes
+from lowres.cli import app
+from lowres.doctor import Ability
+from lowres.recipe import Recipe, Train
+from lowres.recipe_loading import load
+
+HEAVY = ("torch", "transformers", "peft", "datasets")
+STUDY = """\
+name: study
+base: {name: xlm-roberta-base}
+languages: {source: eng_Latn, targets: [swh_Latn]}
+data: {files: '{lang}/{split}.tsv'}
+task: {name: classification}
+"""
+
+
+def call(*words: str) -> Result:
+    return CliRunner().invoke(app, ["plan", *words])
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe of a base that is not on this disk, without data."""
+    (tmp_path / "study.yaml").write_text(STUDY, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def told(study: Path, tiny_base: Path) -> Path:
+    """The same of a tiny base with a tokenizer, with data: its lengths can be read."""
+    for split, count in {"train": 30, "dev": 6}.items():
+        rows = [f"the teacher opened the window {'again ' * (n % 7)}\tab" for n in range(count)]
+        (study / "eng_Latn").mkdir(exist_ok=True)
+        text = "\n".join(["text\tlabel", *rows, ""])
+        (study / "eng_Latn" / f"{split}.tsv").write_text(text, encoding="utf-8")
+    text = STUDY.replace("xlm-roberta-base", str(tiny_base))
+    (study / "study.yaml").write_text(text, encoding="utf-8")
+    return study
+
+
+def test_what_is_said(study: Path, golden: Callable[[str, str], None]) -> None:
+    shown = [
+        call("study.yaml", "--gpu", "T4"),
+        call("study.yaml", "--gpu", "4GB", "train.batch=512", "train.gradient_checkpointing=true"),
+    ]
+    assert [result.exit_code for result in shown] == [0, 0]
+    golden("plan.txt", "\n".join(result.stdout for result in shown))
+
+
+def test_json(study: Path) -> None:
+    result = call("study.yaml", "--gpu", "l4", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert set(found) == {
+        *(
+            "recipe",
+            "base",
+            "quantization",
+            "parameters",
+            "shape_from",
+            "place",
+            "lengths",
+            "batch",
+        ),
+        *("micro_batch", "largest_micro_batch", "stages", "peak_mb", "fits", "advice", "warnings"),
+    }
+    assert [stage["name"] for stage in found["stages"]] == ["train", "evaluate"]
+    for stage in found["stages"]:
+        assert sum(stage["parts_mb"].values()) == pytest.approx(stage["planned_mb"], abs=0.5)
+    assert found["place"]["precision"] == "bf16"
+    assert found["fits"]
+    assert found["micro_batch"] <= found["largest_micro_batch"]
+
+
+def test_lengths_are_read_where_they_can_be(told: Path) -> None:
+    found = json.loads(call("study.yaml", "--gpu", "T4", "--json").stdout)["lengths"]
+    assert found["note"] == "lengths of 30 training examples"
+    assert (found["windows"], found["dev"], found["labels"]) == (30, 6, 1)
+    # [CLS] and [SEP], five words and six more
+    assert 13 <= found["longest"] < 60
+    assert found["median"] < found["longest"]
+
+
+def test_lengths_that_cannot_be_read_are_said(study: Path, told: Path) -> None:
+    (told / "eng_Latn" / "train.tsv").unlink()
+    found = json.loads(call("study.yaml", "--gpu", "T4", "--json").stdout)["lengths"]
+    assert found["longest"] == 128
+    assert "train.max_tokens 128 (data missing" in found["note"]
+
+
+@pytest.mark.parametrize("words", [["--gpu", "T4"], []], ids=["a card", "this machine"])
+def test_nothing_heavy_is_imported(told: Path, words: list[str]) -> None:
+    code = (
+        "import sys\nfrom lowres.cli import app\n"
+        f"try:\n    app({['plan', 'study.yaml', *words]!r})\n"
+        "except SystemExit as e:\n    assert not e.code, e.code\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    if not cards._sees_gpu():
+        assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--gpu", "T44"], ["unknown card", "did you mean 'T4'", "16GB"]),
+        (["--gpu", "banana"], ["unknown card", "RTX 3060"]),
+        (["--gpu", "0GB"], ["has no room"]),
+        (["--gpu", "P100"], ["base.quantization: 8bit", "7.5", "base.quantization=4bit"]),
+        (["--gpu", "V100"], ["7.0", "base.quantization=none"]),
+        (["--gpu", "T4", "train.precision=bf16"], ["train.precision: bf16", "fp16"]),
+        (
+            ["--gpu", "2GB", "base.name=xlm-roberta-large", "base.quantization=none"],
+            ["weights take", "float32", "largest known base that fits"],
+        ),
+        (["--gpu", "500MB", "base.quantization=none"], ["unknown card"]),
+        (["--gpu", "0.46GB"], ["weights take", "no known base fits"]),
+        (
+            ["--gpu", "1GB", "train.max_tokens=2000"],
+            ["train.micro_batch=1", "train.gradient_checkpointing=true", "train.max_tokens=1000"],
+        ),
+        (["base.name=cis-lmu/glot500-base"], ["does not know its shape", "hf download"]),
+        (["base.name=nobody/knows"], ["config.json is not on this disk", "hf download nobody"]),
+        (["base.name=xlm-roberta-bas"], ["did you mean 'xlm-roberta-base'"]),
+        (["lora.rnak=3"], ["rank"]),
+    ],
+    ids=lambda value: " ".join(value) if "-" in value[0] or "=" in value[0] else "",
+)
+def test_bad_input(study: Path, words: list[str], says: list[str]) -> None:
+    result = call("study.yaml", *words)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    (line,) = [row for row in result.stderr.splitlines() if not row.startswith("warning: ")]
+    for part in says:
+        assert part in line
+
+
+def test_a_config_that_says_nothing(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    for text, says in (('{"model_type": "bert"}', "hidden_size"), ("{", "no sizes")):
+        (tmp_path / "base" / "config.json").write_text(text, encoding="utf-8")
+        result = call("study.yaml", "--gpu", "T4", f"base.name={tmp_path / 'base'}")
+        assert result.exit_code == 2
+        assert says in result.stderr
+    (tmp_path / "base" / "config.json").unlink()
+    assert "no config.json" in call("study.yaml", f"base.name={tmp_path / 'base'}").stderr
+
+
+def test_memory_that_others_hold_is_said(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    memory = SimpleNamespace(total=16 * 2**30, available=6 * 2**30)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(cards, "_sees_gpu", lambda: False)
+    result = call("study.yaml")
+    assert result.exit_code == 0, result.stderr
+    assert "warning: other processes hold 10,240 of 16,384 MB of memory; 6,144 MB are free" in (
+        result.stderr
+    )
+    assert "of 6,144 MB" in result.stdout
+
+
+def test_no_8_bits_on_macos(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "_sees_gpu", lambda: False)
+    monkeypatch.setattr(cards.sys, "platform", "darwin")
+    result = call("study.yaml")
+    assert result.exit_code == 2
+    assert "no 8bit on macOS: set base.quantization=none" in result.stderr
+    assert call("study.yaml", "base.quantization=none").exit_code == 0
+
+
+def test_8_bits_that_gain_nothing(study: Path) -> None:
+    small = call("study.yaml", "--gpu", "T4", "base.name=minilm-en", "train.batch=64")
+    assert "8bit gains nothing here" in small.stdout
+    large = call("study.yaml", "--gpu", "T4", "base.name=xlm-roberta-large", "train.batch=1")
+    assert "8bit gains nothing" not in large.stdout
+
+
+def test_what_does_not_fit_says_what_does(study: Path) -> None:
+    found = json.loads(call("study.yaml", "--gpu", "2GB", "train.batch=48", "--json").stdout)
+    assert not found["fits"]
+    micro = int(found["advice"][0].partition("micro_batch=")[2].partition(":")[0])
+    assert 48 % micro == 0
+    assert micro <= found["largest_micro_batch"] < 48
+    words = ["--gpu", "2GB", "train.batch=48", f"train.micro_batch={micro}", "--json"]
+    assert json.loads(call("study.yaml", *words).stdout)["fits"]
+
+
+def test_stages_follow_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "_sees_gpu", lambda: False)
+    names = [stage.name for stage in plan.make(load("tzm_Tfng")).stages]
+    assert names == ["extend", "adapt", "train", "evaluate"]
+    # extending takes no memory of a card
+    assert [stage.name for stage in plan.make(load("tzm_Tfng"), "T4").stages] == names[1:]
+
+
+YES = Ability(True, "")
+
+
+def case(recipe: Recipe, tokens: int, quantization: str, device: str) -> plan._Case:
+    found = shapes.Found("b", shapes.KNOWN[recipe.base.name], None, "")
+    place = cards.Place("here", device, 1e9, 1e9, "bf16", YES, YES)
+    base = recipe.base.model_copy(update={"quantization": quantization})
+    lengths = plan.lengths.assumed(tokens, "")
+    return plan._Case(recipe.model_copy(update={"base": base}), found, place, lengths)
+
+
+@given(
+    name=st.sampled_from(sorted(shapes.KNOWN)),
+    batch=st.integers(1, 256),
+    more=st.integers(1, 256),
+    tokens=st.integers(8, 512),
+    quantization=st.sampled_from(["none", "8bit", "4bit"]),
+    device=st.sampled_from(["cpu", "cuda"]),
+    checkpointing=st.booleans(),
+)
+def test_more_never_takes_less(
+    name: str,
+    batch: int,
+    more: int,
+    tokens: int,
+    quantization: str,
+    device: str,
+    checkpointing: bool,
+) -> None:
+    recipe = load(
+        "quickstart", [f"base.name={name}", f"train.gradient_checkpointing={checkpointing}"]
+    )
+    own = case(recipe, tokens, quantization, device)
+    longer = case(recipe, tokens + more, quantization, device)
+    now = plan.train_stage(own, batch).total_mb
+    assert now <= plan.train_stage(own, batch + more).total_mb
+    assert now <= plan.train_stage(longer, batch).total_mb
+    assert all(size >= 0 for size in plan.train_stage(own, batch).parts.values())
+
+
+@given(limit=st.integers(0, plan.LARGEST_BATCH))
+def test_the_largest_that_fits(limit: int) -> None:
+    assert plan._largest(lambda size: size <= limit) == limit
+
+
+MILLIONS = {
+    "e5-small": 118,
+    "xlm-roberta-base": 278,
+    "xlm-roberta-large": 560,
+    "bert-base-multilingual-cased": 178,
+    "distilbert-base-multilingual-cased": 135,
+    "mmBERT-base": 307,
+    "mmBERT-small": 140,
+    "LaBSE": 471,
+    "minilm-en": 22.7,
+}
+"""Parameters, as their cards say."""
+
+
+class TestShapes:
+    """The table of known bases, and config.json in all its dialects."""
+
+    @pytest.mark.parametrize("name", MILLIONS)
+    def test_parameters_are_the_published_ones(self, name: str) -> None:
+        assert shapes.KNOWN[name].parameters / 1e6 == pytest.approx(MILLIONS[name], rel=0.01)
+
+    def test_known_names_are_bases(self) -> None:
+        from lowres.bases import ROWS
+
+        assert {shape.architecture for shape in shapes.KNOWN.values()} == {
+            ROWS[name].architecture for name in shapes.KNOWN
+        }
+
+    @pytest.mark.parametrize(
+        "model_type",
+        ["albert", "bert", "deberta-v2", "distilbert", "modernbert", "mpnet", "xlm-roberta"],
+    )
+    def test_a_config_gives_the_size_of_its_model(self, model_type: str) -> None:
+        import torch
+        from transformers import AutoConfig, AutoModel
+
+        config = AutoConfig.for_model(model_type, pad_token_id=0)
+        shape = shapes.of_config(config.to_dict())
+        with torch.device("meta"):
+            model = AutoModel.from_config(config)
+        # a pooler is counted with the head, where it has a part in it
+        count = sum(p.numel() for name, p in model.named_parameters() if "pooler" not in name)
+        assert shape.parameters == pytest.approx(count, rel=0.03)
+
+
+class TestCards:
+    @pytest.mark.parametrize(
+        ("asked", "name", "precision"),
+        [
+            ("T4", "T4", "fp16"),
+            ("Tesla T4", "T4", "fp16"),
+            ("rtx3060", "RTX 3060", "bf16"),
+            ("NVIDIA GeForce RTX 3090", "RTX 3090", "bf16"),
+            ("a100-80gb", "A100 80GB", "bf16"),
+            ("colab", "T4", "fp16"),
+            ("24 GB", "a card of 24 GB", "bf16"),
+        ],
+    )
+    def test_names(self, asked: str, name: str, precision: str) -> None:
+        found = cards.place(asked, Train())
+        assert (found.name, found.precision) == (name, precision)
+
+    def test_this_card(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import torch
+
+        monkeypatch.setattr(cards, "_sees_gpu", lambda: True)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (5 * 2**30, 16 * 2**30))
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
+        found = cards.place(None, Train())
+        assert (found.device, found.precision) == ("cuda", "fp16")
+        assert found.free_mb == 5 * 1024 + cards.CONTEXT_MB
+        assert "of GPU memory" in found.warnings[0]
+
+    def test_a_driver_that_torch_does_not_see(
+        self, study: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import torch
+
+        monkeypatch.setattr(cards, "_sees_gpu", lambda: True)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        assert "--gpu T4" in call("study.yaml").stderr
+
+
+class TestFootprint:
+    """Weights against real modules; the rest is what `benchmarks/plan_accuracy.py` measures."""
+
+    SETTING = footprint.Setting(shapes.KNOWN["xlm-roberta-base"], "8bit", "cpu", "bf16")
+
+    def test_weights_by_kind(self) -> None:
+        sizes = {
+            kind: footprint.weights(replace(self.SETTING, quantization=kind))
+            for kind in ("none", "8bit", "4bit")
+        }
+        assert sizes["4bit"] < sizes["8bit"] < sizes["none"] / 3.8
+        assert sizes["none"] == pytest.approx(277.5e6 * 4 / 2**20, rel=0.01)
+
+    def test_lora_is_counted_on_the_layers_it_is_on(self) -> None:
+        all_of_it = footprint.trained(self.SETTING)
+        # 16 bytes for each of 12 x 16 x (2 x 2 x 768) numbers
+        two = footprint.trained(replace(self.SETTING, lora=("query", "value")))
+        assert two == 16 * 12 * 16 * 2 * 2 * 768 / 2**20
+        assert two < all_of_it
+
+    def test_a_smaller_table_takes_less(self) -> None:
+        trimmed = footprint.weights(replace(self.SETTING, table_rows=10_000))
+        assert trimmed == pytest.approx(
+            footprint.weights(self.SETTING) - (250_002 - 10_000) * 772 / 2**20
+        )
