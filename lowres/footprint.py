@@ -89,7 +89,7 @@ PIECE_BYTES: Final = 1_900
 more while it is written beside the adapter."""
 FAULT_BYTES: Final = 65_536
 """What Linux maps around the first touch of a page (`fault_around_bytes`)."""
-CHECKPOINT_HOLES: Final = 0.6
+CHECKPOINT_HOLES: Final = 0.8
 """With gradient checkpointing, the share of `HOLES` that stays behind a layer's first pass."""
 
 

@@ -95,11 +95,7 @@ def collect(
         mistakes=mistakes.surest(data, answers, middle),
         tokenizer=[TokenizerRecord(**row) for row in evaluated.notes["tokenizer"]],
         extension=_extension(before),
-        adaptations=[
-            AdaptationRecord(stage=m.name, **_fields(AdaptationRecord, m))
-            for m in before
-            if m.name not in ("extend", "trim")
-        ],
+        adaptations=_adaptations(before),
         resources=_resources(stages, hardware, peak_mb),
         warnings=[*lost.values(), *data.warnings, *evaluated.notes.get("warnings", [])],
         versions=versions(),
@@ -152,6 +148,15 @@ def _resources(stages: Sequence[Manifest], hardware: Hardware, peak_mb: float) -
 def _extension(prepared: Sequence[Manifest]) -> ExtensionRecord | None:
     found = [m for m in prepared if m.name == "extend"]
     return ExtensionRecord(**_fields(ExtensionRecord, found[0])) if found else None
+
+
+def _adaptations(prepared: Sequence[Manifest]) -> list[AdaptationRecord]:
+    """A record of each language adapter, the controls' too."""
+    return [
+        AdaptationRecord(stage=m.name, **_fields(AdaptationRecord, m))
+        for m in prepared
+        if m.name not in ("extend", "trim")
+    ]
 
 
 def _fields(record: type[BaseModel], manifest: Manifest) -> dict[str, Any]:
