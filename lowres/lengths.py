@@ -77,7 +77,10 @@ def of_columns(
 
     gold = recipe.task.gold_field
     parts = [columns[name] for name in recipe.task.fields if name != gold]
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception:  # the library's own class is no more than that
+        return assumed(recipe.train.max_tokens, "the base's tokenizer.json cannot be read")
     tokenizer.no_truncation()
     tokenizer.no_padding()
     texts = [tuple(map(_text, row)) for row in zip(*parts, strict=True)]

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from lowres import cards, footprint, lengths, shapes
 from lowres.cards import Place
-from lowres.errors import DeviceError
+from lowres.errors import BaseModelError, DeviceError
 from lowres.footprint import Quantization, Setting
 from lowres.hardware import Hardware
 from lowres.lengths import Lengths
@@ -165,7 +165,13 @@ def stages_of_run(
     """
     if machine.device != "cpu" or not (folder / "tokenizer.json").is_file():
         return {}
-    found = shapes.Found(recipe.base.name, shapes.read(folder, recipe.base.name), folder, "")
+    try:
+        shape = shapes.read(folder, recipe.base.name)
+    except (
+        BaseModelError
+    ):  # sizes under names that are not known here: the run is done all the same
+        return {}
+    found = shapes.Found(recipe.base.name, shape, folder, "")
     place = replace(cards.processor(recipe.train), precision=machine.precision)
     case = _Case(recipe, found, place, lengths.of_columns(recipe, columns, folder, dev))
     return {stage.name: round(stage.total_mb, 1) for stage in _stages(case)}

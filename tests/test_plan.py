@@ -106,6 +106,46 @@ def test_lengths_that_cannot_be_read_are_said(study: Path, told: Path) -> None:
     assert "train.max_tokens 128 (data missing" in found["note"]
 
 
+def test_a_tokenizer_that_cannot_be_read_is_said(told: Path, tmp_path: Path) -> None:
+    import shutil
+
+    base = tmp_path / "broken"
+    shutil.copytree(load("study.yaml").base.name, base)
+    (base / "tokenizer.json").write_text("{", encoding="utf-8")
+    found = json.loads(call("study.yaml", "--gpu", "T4", f"base.name={base}", "--json").stdout)
+    assert "tokenizer.json cannot be read" in found["lengths"]["note"]
+
+
+@pytest.mark.parametrize("task", ["tagging", "pairs"])
+def test_lengths_of_other_tasks(told: Path, task: str) -> None:
+    fields = {
+        "tagging": {"tokens": ["the", "teacher"], "tags": ["O", "O"]},
+        "pairs": {"text": "the teacher", "text_pair": "the window", "label": "ab"},
+    }
+    rows = f"{json.dumps(fields[task])}\n" * 3
+    (told / "eng_Latn" / "train.jsonl").write_text(rows, encoding="utf-8")
+    words = ["data.files={lang}/{split}.jsonl", f"task.name={task}", "--gpu", "T4", "--json"]
+    found = json.loads(call("study.yaml", *words).stdout)["lengths"]
+    assert found["longest"] in {"tagging": range(4, 9), "pairs": range(7, 15)}[task]
+    assert found["labels"] == 1
+
+
+def test_a_run_whose_base_has_unknown_sizes_has_no_plan(tmp_path: Path, tiny_base: Path) -> None:
+    import shutil
+
+    from lowres.hardware import Hardware
+
+    columns = {"text": ["the teacher"], "label": ["ab"]}
+    recipe = load("quickstart")
+    machine = Hardware("cpu", "fp32")
+    made = plan.stages_of_run(recipe, tiny_base, machine, columns, 1)
+    assert set(made) == {"train", "evaluate"}
+    assert not plan.stages_of_run(recipe, tiny_base, Hardware("cuda", "fp16"), columns, 1)
+    shutil.copy(tiny_base / "tokenizer.json", tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    assert not plan.stages_of_run(recipe, tmp_path, machine, columns, 1)
+
+
 @pytest.mark.parametrize("words", [["--gpu", "T4"], []], ids=["a card", "this machine"])
 def test_nothing_heavy_is_imported(told: Path, words: list[str]) -> None:
     code = (
