@@ -60,17 +60,17 @@ keeps them beside autograd, where gradient checkpointing does not find them."""
 LORA_MASKS: Final = (20, 4)
 """Of `KEPT`, what LoRA's dropout takes: nothing without it."""
 HOLES: Final[Mapping[tuple[str, bool], tuple[float, float]]] = {
-    ("none", True): (44.0, 2.8),
-    ("8bit", True): (44.0, 2.8),
-    ("4bit", True): (40.0, 9.0),
+    ("none", True): (50.0, 3.2),
+    ("8bit", True): (50.0, 3.2),
+    ("4bit", True): (48.0, 10.0),
     ("none", False): (85.0, 6.5),
     ("8bit", False): (85.0, 6.5),
     ("4bit", False): (85.0, 10.7),
 }
 """Bytes a token and layer, as in `KEPT`, of what a layer's forward pass makes and lets go (copies
 in another type, products before they are added): on a processor glibc's heap keeps these holes
-between what stays. Measured: the peak of training steps less what `KEPT` says, at 6 shapes each
-(`benchmarks/plan_accuracy.py` shows what they come to)."""
+between what stays. Measured: the peak of training steps less what `KEPT` says, over seven shapes
+(float32: one). What they come to, `benchmarks/plan_accuracy.py` shows."""
 GPU_HOLES: Final = 0.15
 """On a GPU, of the activations: torch's allocator reuses blocks of equal size."""
 READ: Final[Mapping[tuple[str, bool], tuple[float, float]]] = {
