@@ -109,7 +109,7 @@ class Lowres:
     """The objective as `lowres adapt` makes it."""
 
     def __init__(self, folder: Path, asked: argparse.Namespace) -> None:
-        from lowres import model
+        from lowres import lora, model
         from lowres import rows as new_rows
         from lowres.bases import LocatedBase
         from lowres.hardware import Hardware
@@ -124,7 +124,7 @@ class Lowres:
         encoder, full = model.load_encoder(located, base, self.hardware, masked_lm=True)
         rows = torch.from_numpy(np.load(folder / "rows.npy"))
         extended = new_rows.extend(full, rows, asked.pieces)
-        network = model.attach_language_lora(encoder, RANK, ALPHA, "base")
+        network = lora.attach_language(encoder, RANK, ALPHA, "base")
         extended.rows.requires_grad_(True)
         self.lora, self.rows = fill_lora(network), [extended.rows]
         lines = folder / "lines.txt"

@@ -73,7 +73,6 @@ def plain(best: bool, sentences: int | None, epochs: float, seed: int) -> dict[s
     import transformers
     from datasets import Dataset
     from peft import LoraConfig, TaskType, get_peft_model
-    from sklearn.metrics import f1_score
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
     from lowres import bases  # the base lies where lowres rebuilt it
@@ -126,16 +125,29 @@ def plain(best: bool, sentences: int | None, epochs: float, seed: int) -> dict[s
     trainer.train()
     found = {"rate": batch / clock.seconds, "peak": peak_mb()}
     if sentences is None:
-        texts, gold = read("dev")
-        answers = []
-        network.eval()
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=best):
-            for start in range(0, len(texts), 16):
-                some = tokenizer(texts[start : start + 16], truncation=True, max_length=128,
-                                 padding=True, return_tensors="pt")  # fmt: skip
-                answers += network(**some).logits.argmax(-1).tolist()
-        found["score"] = float(f1_score(gold, [labels[i] for i in answers], average="macro"))
+        found["score"] = dev_score(network, tokenizer, labels, best)
     return found
+
+
+def dev_score(network: Any, tokenizer: Any, labels: list[str], half: bool) -> float:
+    """Macro-F1 of English dev."""
+    import torch
+    from sklearn.metrics import f1_score
+
+    texts, gold = read("dev")
+    answers = []
+    network.eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+        for start in range(0, len(texts), 16):
+            some = tokenizer(
+                texts[start : start + 16],
+                truncation=True,
+                max_length=128,
+                padding=True,
+                return_tensors="pt",
+            )
+            answers += network(**some).logits.argmax(-1).tolist()
+    return float(f1_score(gold, [labels[i] for i in answers], average="macro"))
 
 
 def lowres(sentences: int | None, epochs: float, seed: int, folder: Path) -> dict[str, float]:

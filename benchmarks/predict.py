@@ -50,7 +50,7 @@ def sentences(count: int) -> list[str]:
 def fresh_adapter(folder: Path, base: str, quantization: str, max_tokens: int) -> Path:
     import torch
 
-    from lowres import adapter_files, bases, model
+    from lowres import adapter_files, bases, lora, model
     from lowres.hardware import Hardware
     from lowres.recipe import Base, Lora
     from lowres.tasks.classification import Options
@@ -59,7 +59,7 @@ def fresh_adapter(folder: Path, base: str, quantization: str, max_tokens: int) -
     options = Base(name=base, quantization=quantization)  # type: ignore[arg-type]
     torch.manual_seed(1)
     network = model.load_base(located, options, task, LABELS, Hardware("cpu", "fp32"))
-    made = model.attach_lora(network, Lora(), task, base)
+    made = lora.attach(network, Lora(), task, base)
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if "lora_B" in name:

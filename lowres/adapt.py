@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from lowres import artifacts, material, model, registry, stacking, training_callbacks
+from lowres import artifacts, lora, material, model, registry, stacking, training_callbacks
 from lowres import rows as new_rows
 from lowres.bases import LocatedBase
 from lowres.errors import BaseModelError, DataError, Interrupted
@@ -143,8 +143,8 @@ def _learner(
             )
         check_enough(sum(len(text.learning_pairs) for text in texts), options.batch)
     encoder, full = model.load_encoder(located, base, hardware, plugin.Objective.masked_lm)
-    network = model.attach_language_lora(encoder, options.rank, options.alpha, located.name)
-    model.halve_frozen(network, hardware)
+    network = lora.attach_language(encoder, options.rank, options.alpha, located.name)
+    lora.halve_frozen(network, hardware)
     rows = new_rows.find(network)
     groups = [
         {

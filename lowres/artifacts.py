@@ -6,7 +6,9 @@ manifest is written last and the folder is renamed. Whoever finds a manifest fin
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import gc
 import hashlib
 import json
 import os
@@ -168,6 +170,15 @@ def partial_path(final: Path) -> Path:
     return final.with_name(f".{final.name}.partial")
 
 
+def _give_back() -> None:
+    """What an earlier stage has let go of, so that the peak of the next one is its own: a Trainer
+    holds its model in a cycle, and glibc keeps what was freed."""
+    gc.collect()
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):  # another C library has none
+        libc.malloc_trim(0)
+
+
 def _remove_if_unused(partial: Path, top: Path) -> None:
     """A stage that failed before it wrote anything leaves no folder."""
     if partial.is_dir() and {entry.name for entry in partial.iterdir()} <= {INPUTS}:
@@ -292,6 +303,7 @@ class RunFolder:
         partial.mkdir(parents=True, exist_ok=True)
         write_text(marker, inputs)
         stage = Stage(partial, {})
+        _give_back()
         start = time.monotonic()
         with PeakMemory() as memory, EnergyMeter() as energy:
             yield stage

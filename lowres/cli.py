@@ -15,6 +15,7 @@ from lowres import (
     cli_evaluate,
     cli_guard,
     cli_merge,
+    cli_plan,
     cli_predict,
     cli_publish,
     cli_tokenizer,
@@ -33,6 +34,7 @@ app.add_typer(cli_tokenizer.app, name="tokenizer")
 app.command(name="adapt")(cli_adapt.adapt)
 app.command(name="compare")(cli_compare.compare)
 app.command(name="evaluate")(cli_evaluate.evaluate)
+app.command(name="plan")(cli_plan.plan)
 app.command(name="publish")(cli_publish.publish)
 app.command(name="merge")(cli_merge.merge)
 app.command(name="predict")(cli_predict.predict)

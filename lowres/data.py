@@ -112,6 +112,26 @@ def load(recipe: Recipe) -> LabelledData:
     return _assembled(recipe, labels, parts, [*reading.warnings, *warnings])
 
 
+def source_columns(recipe: Recipe, split: str) -> dict[str, list[Any]] | None:
+    """The fields of one split of the sources, and nothing else of the study; None where it is on
+    the Hub, or there is no dev split. Imports no heavy library. Raises `DataError` as `load`
+    does."""
+    fields = tuple(recipe.task.fields)
+    found: dict[str, list[Any]] = {name: [] for name in fields}
+    for language in recipe.languages.source:
+        origin = _origin(recipe, language)
+        if origin.spec.files is None:
+            return None
+        part = _SplitReader(origin, None, fields, LabelMap(origin.spec.labels))(split)
+        if part is None and split == "dev":
+            return None
+        if part is None:
+            raise DataError(f"data missing: {locations.absent(origin, split)}")
+        for name in fields:
+            found[name] += part.columns[name]
+    return found
+
+
 @dataclass(frozen=True)
 class Tests:
     """Labelled examples to score an adapter on, by language, with the adapter's labels."""

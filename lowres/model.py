@@ -11,16 +11,15 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from lowres import attention, bases, dropout, int8_loading, quiet, stacking
+from lowres import attention, bases, int8_loading, stacking
 from lowres.errors import BaseModelError, DeviceError
 from lowres.hardware import Hardware
-from lowres.recipe import Base, Lora
+from lowres.recipe import Base
 from lowres.tasks import TaskOptions
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
-    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 POOLERS = ("pooler",)
@@ -303,7 +302,7 @@ def check_modules(model: Any, kind: str, heads: Sequence[str], name: str) -> Non
         if not isinstance(module, torch.nn.Linear):
             continue
         is_quantised = isinstance(module, quantised_type)
-        if _within(path, heads):
+        if within(path, heads):
             if is_quantised:
                 raise BaseModelError(f"base.name {name}: the head {path} was quantised")
         elif not is_quantised or module.weight.dtype not in (torch.int8, torch.uint8):
@@ -313,118 +312,6 @@ def check_modules(model: Any, kind: str, heads: Sequence[str], name: str) -> Non
             )
 
 
-def attach_lora(model: PreTrainedModel, lora: Lora, task: TaskOptions, name: str) -> PeftModel:
-    """LoRA on the encoder's linear layers; the head trains whole and is saved with the adapter.
-
-    Raises `BaseModelError` when `lora.targets` matches nothing outside the head.
-    """
-    import torch
-    from peft import LoraConfig, TaskType, get_peft_model
-
-    heads = bases.head_modules(model.config.model_type, task.model_class)
-    suffixes = (
-        bases.lora_targets(model.config.model_type) if lora.targets == "auto" else lora.targets
-    )
-    targets = target_modules(model, suffixes, heads)
-    if not targets:
-        raise BaseModelError(
-            f"lora.targets {list(suffixes)}: no linear layer of {name} has such a name"
-        )
-    kinds = {"SequenceClassification": TaskType.SEQ_CLS, "TokenClassification": TaskType.TOKEN_CLS}
-    config = LoraConfig(
-        task_type=kinds[task.model_class],
-        r=lora.rank,
-        lora_alpha=lora.alpha,  # type: ignore[arg-type]
-        lora_dropout=lora.dropout,
-        target_modules=targets,
-        use_rslora=lora.rslora,
-        use_dora=lora.dora,
-        # peft matches by suffix: the last part of the path names the head everywhere
-        modules_to_save=sorted({head.rsplit(".", 1)[-1] for head in heads}),
-    )
-    if lora.dora:
-        settle_int8(model)
-    with quiet.peft():
-        peft_model = get_peft_model(model, config)
-    for parameter in peft_model.parameters():
-        if parameter.requires_grad:
-            # the optimizer's steps vanish in half precision
-            parameter.data = parameter.data.to(torch.float32)
-    dropout.quicken(peft_model)
-    return peft_model
-
-
-def halve_frozen(network: PeftModel, hardware: Hardware) -> None:
-    """Hold the frozen linear layers under LoRA in the format that autocast multiplies them in.
-
-    The products are the same to the last bit: autocast would round the weights at every pass. Not
-    for DoRA, which takes the norms of the weights themselves.
-    """
-    import torch
-    from peft.tuners.lora import LoraLayer
-
-    formats = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    if hardware.precision not in formats:
-        return
-    for module in network.modules():
-        if isinstance(module, LoraLayer) and not any(module.use_dora.values()):
-            layer = module.get_base_layer()
-            if type(layer) is torch.nn.Linear:
-                layer.to(formats[hardware.precision])
-
-
-def attach_language_lora(encoder: Any, rank: int, alpha: float, name: str) -> PeftModel:
-    """LoRA on every linear layer of a bare encoder's blocks, for a language adapter."""
-    import torch
-    from peft import LoraConfig, TaskType, get_peft_model
-
-    suffixes = bases.lora_targets(encoder.config.model_type)
-    targets = target_modules(encoder, suffixes, POOLERS)
-    if not targets:
-        raise BaseModelError(f"base.name {name}: no linear layer to adapt among {list(suffixes)}")
-    config = LoraConfig(
-        task_type=TaskType.FEATURE_EXTRACTION,
-        r=rank,
-        lora_alpha=alpha,  # type: ignore[arg-type]
-        target_modules=targets,
-    )
-    with quiet.peft():
-        network = get_peft_model(encoder, config)
-    for parameter in network.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.float32)
-    dropout.quicken(network)
-    return network
-
-
-def target_modules(model: Any, suffixes: Sequence[str], heads: Sequence[str]) -> list[str]:
-    """Full paths of the linear layers with one of these suffixes, outside the heads.
-
-    Full paths, because `all-linear` and bare suffixes such as `dense` also reach the head, whose
-    updates then go to an unused copy (peft #2027, #602).
-    """
-    import torch
-
-    return [
-        path
-        for path, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
-        and any(path == s or path.endswith(f".{s}") for s in suffixes)
-        and not _within(path, heads)
-    ]
-
-
-def _within(path: str, modules: Sequence[str]) -> bool:
+def within(path: str, modules: Sequence[str]) -> bool:
+    """Whether a path is that of one of these modules, or of something inside one."""
     return any(path == module or path.startswith(f"{module}.") for module in modules)
-
-
-def settle_int8(model: Any) -> None:
-    """Move the scales of 8-bit layers to where forward passes look for them.
-
-    bitsandbytes does so at the first forward pass; DoRA takes the norms of the frozen weights
-    before that, and peft loses the scales on the way (`'NoneType' object has no attribute
-    'unsqueeze'` afterwards).
-    """
-    for module in model.modules():
-        if type(module).__name__ == "Linear8bitLt" and module.weight.CB is not None:
-            module.init_8bit_state()

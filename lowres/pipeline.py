@@ -324,9 +324,9 @@ def _finish(
     study: Study, seconds: float, memory: artifacts.PeakMemory, progress: Progress
 ) -> Results:
     """Scores, verdicts and the files people read: `results.json`, `report.html`."""
-    from lowres import report, scoring
+    from lowres import plan, report, scoring
 
-    folder = study.folder
+    folder, labelled = study.folder, study.labelled
     results = scoring.collect(
         study.recipe,
         study.labelled,
@@ -337,6 +337,13 @@ def _finish(
         memory.peak_mb,
         study.variants,
         preparation.stage_names(study.recipe),
+        plan.stages_of_run(
+            study.recipe,
+            Path(study.located.path),
+            study.machine,
+            labelled.train.to_dict(),
+            len(labelled.dev),
+        ),
     )
     text = json.dumps(results.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
     artifacts.write_text(folder.path / "results.json", text + "\n")

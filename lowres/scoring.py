@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any, Literal
 
@@ -53,6 +53,7 @@ def collect(
     peak_mb: float,
     variants: Sequence[Variant] = (),
     prepared: Sequence[str] = (),
+    planned: Mapping[str, float] | None = None,
 ) -> Results:
     """Everything that `results.json` holds, from the run folder's finished stages."""
     controls = [v for v in variants if v.folder]
@@ -83,7 +84,7 @@ def collect(
         labels=list(data.labels),
         languages=[_language(code) for code in data.tests],
         data=list(data.records),
-        stages=[Stage(name=m.name, seconds=m.seconds, peak_mb=m.peak_mb) for m in stages],
+        stages=[_stage(m, planned or {}) for m in stages],
         seeds=seeds,
         scores=scores,
         averages=averages(scores, kept),
@@ -94,14 +95,21 @@ def collect(
         mistakes=mistakes.surest(data, answers, middle),
         tokenizer=[TokenizerRecord(**row) for row in evaluated.notes["tokenizer"]],
         extension=_extension(before),
-        adaptations=[
-            AdaptationRecord(stage=m.name, **_fields(AdaptationRecord, m))
-            for m in before
-            if m.name not in ("extend", "trim")
-        ],
+        adaptations=_adaptations(before),
         resources=_resources(stages, hardware, peak_mb),
         warnings=[*lost.values(), *data.warnings, *evaluated.notes.get("warnings", [])],
         versions=versions(),
+    )
+
+
+def _stage(manifest: Manifest, planned: Mapping[str, float]) -> Stage:
+    """A stage's peak beside what was planned for its kind: `controls/base-as-is/train/1` trains."""
+    kind = next((part for part in manifest.name.split("/") if part in planned), None)
+    return Stage(
+        name=manifest.name,
+        seconds=manifest.seconds,
+        peak_mb=manifest.peak_mb,
+        planned_mb=None if kind is None else planned[kind],
     )
 
 
@@ -140,6 +148,15 @@ def _resources(stages: Sequence[Manifest], hardware: Hardware, peak_mb: float) -
 def _extension(prepared: Sequence[Manifest]) -> ExtensionRecord | None:
     found = [m for m in prepared if m.name == "extend"]
     return ExtensionRecord(**_fields(ExtensionRecord, found[0])) if found else None
+
+
+def _adaptations(prepared: Sequence[Manifest]) -> list[AdaptationRecord]:
+    """A record of each language adapter, the controls' too."""
+    return [
+        AdaptationRecord(stage=m.name, **_fields(AdaptationRecord, m))
+        for m in prepared
+        if m.name not in ("extend", "trim")
+    ]
 
 
 def _fields(record: type[BaseModel], manifest: Manifest) -> dict[str, Any]:

@@ -121,6 +121,16 @@ def cached(hub_id: str, revision: str | None, allow_pickle: bool) -> Path | None
     return Path(folder) if whole else None
 
 
+def config_in_cache(hub_id: str, revision: str | None) -> Path | None:
+    """The folder of a snapshot in the Hub client's cache that has a config.json, or None."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    found = try_to_load_from_cache(
+        hub_id, "config.json", cache_dir=constants.HF_HUB_CACHE, revision=revision
+    )
+    return Path(found).parent if isinstance(found, str) else None
+
+
 def _weights(hub_id: str, files: list[str], allow_pickle: bool) -> tuple[str, ...]:
     if "config.json" not in files:
         raise BaseModelError(f"base.name {hub_id}: the repository has no config.json at its top")

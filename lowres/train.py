@@ -11,7 +11,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import set_seed
 
-from lowres import adapter_files, artifacts, averaging, inference, model, training_callbacks
+from lowres import adapter_files, artifacts, averaging, inference, lora, model, training_callbacks
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.errors import Interrupted
@@ -196,8 +196,8 @@ def _learner(job: Job) -> Learner:
     recipe, labels = job.recipe, job.data.labels
     tokenizer = model.load_tokenizer(job.located)
     base = model.load_base(job.located, recipe.base, recipe.task, labels, job.hardware)
-    network = model.attach_lora(base, recipe.lora, recipe.task, job.located.name)
-    model.halve_frozen(network, job.hardware)
+    network = lora.attach(base, recipe.lora, recipe.task, job.located.name)
+    lora.halve_frozen(network, job.hardware)
     windows = recipe.task.encode(job.data.train, tokenizer, labels, recipe.train.max_tokens)
     dev = SourceDev(recipe, job.data, tokenizer, job.hardware)
     return Learner(network, windows, int(tokenizer.pad_token_id or 0), dev)

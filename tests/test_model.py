@@ -18,7 +18,7 @@ from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
 from safetensors.torch import load_file
 from tiny_study import CPU
 
-from lowres import adapter_files, bases, model, registry
+from lowres import adapter_files, bases, lora, model, registry
 from lowres.errors import BaseModelError
 from lowres.recipe import Base, Lora
 
@@ -91,11 +91,11 @@ def task_options(name: str) -> Any:
     return registry.module("tasks", name).Options(name=name)
 
 
-def attached(folder: Path, task: Any, quantization: str, **lora: Any) -> Any:
+def attached(folder: Path, task: Any, quantization: str, **given: Any) -> Any:
     located = bases.locate(str(folder))
     options = Base(name=str(folder), quantization=quantization)
     base = model.load_base(located, options, task, LABELS, CPU)
-    return model.attach_lora(base, Lora(rank=4, dropout=0, **lora), task, located.name)
+    return lora.attach(base, Lora(rank=4, dropout=0, **given), task, located.name)
 
 
 def gold(task: Any) -> torch.Tensor:
@@ -381,12 +381,12 @@ def test_frozen_layers_are_held_as_they_are_multiplied(tiny_base, precision):
     base = Base(name="base", quantization="none")
     task, located = task_options("tagging"), bases.locate(str(tiny_base))
     loaded = model.load_base(located, base, task, ["a", "b"], machine)
-    network = model.attach_lora(loaded, Lora(), task, "base")
+    network = lora.attach(loaded, Lora(), task, "base")
     ids = {"input_ids": torch.tensor([[2, 30, 40, 3]])}
     network.eval()
     with torch.inference_mode(), machine.autocast():
         before = network(**ids).logits
-        model.halve_frozen(network, machine)
+        lora.halve_frozen(network, machine)
         assert torch.equal(network(**ids).logits, before)
     kinds = {p.dtype for n, p in network.named_parameters() if "base_layer" in n}
     assert kinds == {torch.bfloat16 if precision == "bf16" else torch.float32}

@@ -9,7 +9,7 @@ import tiny_study
 import torch
 from tiny_study import CPU
 
-from lowres import bases, model, registry
+from lowres import bases, lora, model, registry
 from lowres.errors import DeviceError
 from lowres.hardware import Hardware, detect
 from lowres.recipe import Base, Lora
@@ -105,7 +105,7 @@ def test_a_few_steps_on_a_real_gpu(tmp_path, tiny_tokenizer, quantization):
     located = bases.locate(str(folder))
     options = Base(name=str(folder), quantization=quantization)
     base = model.load_base(located, options, TAGGING, LABELS, machine)
-    network = model.attach_lora(base, Lora(rank=4), TAGGING, located.name)
+    network = lora.attach(base, Lora(rank=4), TAGGING, located.name)
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-2)
     words = torch.arange(30, 62, device="cuda").reshape(4, 8)
     losses = []

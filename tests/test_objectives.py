@@ -10,7 +10,7 @@ import torch
 from tiny_study import CPU
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from lowres import model, registry
+from lowres import lora, model, registry
 from lowres import rows as new_rows
 from lowres.errors import DataError
 from lowres.objectives import Job, _masking, _spelling, align, both, mlm
@@ -119,7 +119,7 @@ def job(located, texts, folder, **options):
     given = Adapt(**{"objective": "mlm", "batch": 8, "rank": 4, **options})
     needs = registry.module("objectives", given.objective).Objective.masked_lm
     encoder, full = model.load_encoder(located, FLOAT, CPU, needs)
-    network = model.attach_language_lora(encoder, given.rank, given.alpha, "tiny")
+    network = lora.attach_language(encoder, given.rank, given.alpha, "tiny")
     rows = new_rows.find(network)
     if rows is not None:
         rows.rows.requires_grad_(True)

@@ -12,7 +12,7 @@ from tiny_adapter import of_peft_alone
 from tiny_study import CPU
 from typer.testing import CliRunner
 
-from lowres import adapter_files, bases, data, model, predict, rating
+from lowres import adapter_files, bases, data, lora, model, predict, rating
 from lowres.cli import app
 from lowres.errors import DataError
 from lowres.recipe import DataSource
@@ -27,7 +27,7 @@ def adapter(tiny_base, tmp_path):
     located = bases.locate(str(tiny_base))
     torch.manual_seed(1)
     loaded = model.load_base(located, recipe.base, recipe.task, labels, CPU)
-    network = model.attach_lora(loaded, recipe.lora, recipe.task, located.name)
+    network = lora.attach(loaded, recipe.lora, recipe.task, located.name)
     folder = tmp_path / "adapter"
     adapter_files.save_adapter(network, folder, located, recipe.task, labels, 24, "none")
     for language in ("hau_Latn", "yor_Latn"):

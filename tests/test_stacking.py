@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny_language import FLOAT, LABELS, task_options
 from tiny_study import CPU
 
-from lowres import model, quiet, stacking
+from lowres import lora, model, quiet, stacking
 from lowres import rows as new_rows
 from lowres.bases import LocatedBase
 from lowres.errors import RunError
@@ -73,7 +73,7 @@ def test_an_adapter_of_3000_new_pieces_is_small(tmp_path, tiny_tokenizer):
     from lowres.recipe import Lora
 
     task = task_options("classification")
-    network = model.attach_lora(base, Lora(rank=16), task, "xlm-roberta-base")
+    network = lora.attach(base, Lora(rank=16), task, "xlm-roberta-base")
     network.save_pretrained(tmp_path, save_embedding_layers=False)
     below = stacking.Language(
         {
@@ -88,10 +88,10 @@ def test_an_adapter_of_3000_new_pieces_is_small(tmp_path, tiny_tokenizer):
     )
     brought = torch.ones(pieces, width), first
     stacking.combine(tmp_path, below, brought, "roberta", model.embedding_path(base))
-    lora = 2 * 32 * sum(sum(a.shape[1:]) + b.shape[0] for a, b in below.factors.values())
+    factors = 2 * 32 * sum(sum(a.shape[1:]) + b.shape[0] for a, b in below.factors.values())
     head = sum(p.numel() for n, p in network.named_parameters() if ".modules_to_save." in n)
     size = (tmp_path / "adapter_model.safetensors").stat().st_size
-    assert size <= pieces * width * 4 + (lora + head) * 4 + 2**20
+    assert size <= pieces * width * 4 + (factors + head) * 4 + 2**20
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

@@ -9,7 +9,7 @@ import tiny_language
 import tiny_study
 import torch
 
-from lowres import adapter_files, bases, model, quiet
+from lowres import adapter_files, bases, lora, model, quiet
 from lowres.hardware import Hardware
 
 
@@ -20,7 +20,7 @@ def adapter_of(folder: Path, base: Path, task: str, quantization: str = "none") 
     located = bases.locate(str(base))
     torch.manual_seed(1)
     loaded = model.load_base(located, recipe.base, recipe.task, labels, Hardware("cpu", "fp32"))
-    network = model.attach_lora(loaded, recipe.lora, recipe.task, located.name)
+    network = lora.attach(loaded, recipe.lora, recipe.task, located.name)
     adapter_files.save_adapter(network, folder, located, recipe.task, labels, 24, quantization)
     return folder
 
@@ -35,8 +35,8 @@ def of_peft_alone(folder: Path, base: Path, task_type: str, config: Any = None) 
     torch.manual_seed(3)
     network = auto.from_pretrained(base, num_labels=5)
     with quiet.peft():
-        lora = LoraConfig(task_type=task_type, r=3, target_modules=["query", "value"])
-        made = get_peft_model(network, config or lora)
+        plain = LoraConfig(task_type=task_type, r=3, target_modules=["query", "value"])
+        made = get_peft_model(network, config or plain)
     tiny_language.fill(made)
     made.save_pretrained(str(folder))
     return folder

@@ -10,7 +10,7 @@ import tiny_study
 import torch
 from tiny_study import CPU
 
-from lowres import bases, extension, model, registry, stacking, tokenizer_families
+from lowres import bases, extension, lora, model, registry, stacking, tokenizer_families
 from lowres import rows as new_rows
 from lowres.bases import LocatedBase
 from lowres.extension import Extension
@@ -66,7 +66,7 @@ def adapt(located: LocatedBase, folder: Path, rank: int = 3, seed: int = 1) -> L
     """A language adapter in `folder`, as the adapt stage saves it."""
     torch.manual_seed(seed)
     encoder, _ = model.load_encoder(located, FLOAT, CPU, masked_lm=False)
-    network = model.attach_language_lora(encoder, rank, 2 * rank, located.name)
+    network = lora.attach_language(encoder, rank, 2 * rank, located.name)
     fill(network, seed)
     rows = new_rows.find(network)
     if rows is not None:
@@ -78,12 +78,12 @@ def adapt(located: LocatedBase, folder: Path, rank: int = 3, seed: int = 1) -> L
     return replace(located, language=str(folder))
 
 
-def attached(located: LocatedBase, task: Any, quantization: str = "none", **lora: Any) -> Any:
+def attached(located: LocatedBase, task: Any, quantization: str = "none", **given: Any) -> Any:
     """The base, what lies under the task, and a task LoRA with some weight."""
     torch.manual_seed(0)
     options = Base(name="x", quantization=quantization)
     base = model.load_base(located, options, task, LABELS, CPU)
-    network = model.attach_lora(base, Lora(rank=4, alpha=6, dropout=0, **lora), task, located.name)
+    network = lora.attach(base, Lora(rank=4, alpha=6, dropout=0, **given), task, located.name)
     fill(network, 9)
     return network.eval()
 

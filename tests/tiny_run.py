@@ -14,7 +14,7 @@ import yaml
 from results_factory import make_results
 from tiny_study import CPU
 
-from lowres import adapter_files, bases, hub_upload, model, probe
+from lowres import adapter_files, bases, hub_upload, lora, model, probe
 from lowres.artifacts import RunFolder
 from lowres.recipe import Lora
 from lowres.repository import Built
@@ -49,7 +49,7 @@ def finished(
     for seed in (1, 2):
         torch.manual_seed(seed)
         loaded = model.load_base(under, tiny_language.FLOAT, options, labels, CPU)
-        network = model.attach_lora(loaded, Lora(rank=4), options, str(encoder))
+        network = lora.attach(loaded, Lora(rank=4), options, str(encoder))
         tiny_language.fill(network, seed)
         with RunFolder(run).stage(f"train/{seed}", "made up") as stage:
             adapter_files.save_adapter(

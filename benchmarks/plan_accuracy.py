@@ -1,0 +1,235 @@
+"""What `lowres plan` foretells of training, against what training takes.
+
+    python benchmarks/plan_accuracy.py             # twelve configurations, a table
+    python benchmarks/plan_accuracy.py --quick     # the two smallest
+    python benchmarks/plan_accuracy.py --only large
+    python benchmarks/plan_accuracy.py --json
+
+Each is a recipe of a few steps, trained by `train.train` with its passes over source dev, in a
+process of its own. e5-small is the real base; the others have random weights in the shapes of
+XLM-R. Measured is the peak of resident memory (VmHWM, reset before) beyond what the process held
+once all libraries were imported and a tiny model had been trained; planned is what `lowres plan`
+says without its `libraries`. Half an hour on one core, 4 GB of disk in $TMPDIR, 8 GB of memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import random
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tables
+from base_memory import PIECES, SIZES, settled, status_mb
+
+WORDS = (
+    "the",
+    "market",
+    "of",
+    "a",
+    "town",
+    "sells",
+    "fruit",
+    "when",
+    "rain",
+    "has",
+    "come",
+    "again",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A configuration; `words` is how many the longest sentence has."""
+
+    base: str
+    quantization: str
+    task: str
+    words: int
+    batch: int
+    micro_batch: int | None = None
+    checkpointing: bool = False
+    steps: int = 10
+    """Two epochs: the longest batch is among them, and the heap has met all lengths."""
+
+    @property
+    def name(self) -> str:
+        micro = f" in {self.micro_batch}s" if self.micro_batch else ""
+        ending = ", checkpointing" if self.checkpointing else ""
+        return (
+            f"{self.base}, {self.quantization}, {self.task}, "
+            f"{self.batch}{micro} x {self.words} words{ending}"
+        )
+
+
+CASES = (
+    Case("e5-small", "none", "classification", 30, 16, steps=20),
+    Case("e5-small", "8bit", "tagging", 30, 16, steps=20),
+    Case("e5-small", "4bit", "classification", 110, 16, steps=20),
+    Case("e5-small", "8bit", "classification", 110, 32, 8, steps=20),
+    Case("base", "none", "classification", 40, 16),
+    Case("base", "none", "tagging", 120, 8),
+    Case("base", "8bit", "classification", 120, 8),
+    Case("base", "4bit", "tagging", 40, 16),
+    Case("base", "8bit", "classification", 120, 8, checkpointing=True),
+    Case("large", "none", "classification", 60, 4, steps=5),
+    Case("large", "8bit", "tagging", 60, 8, steps=5),
+    Case("large", "4bit", "classification", 110, 2, steps=5),
+)
+
+
+def make_base(folder: Path, size: str) -> None:
+    """A checkpoint of random weights, with a tokenizer that has a piece for each word."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import AutoModelForMaskedLM, PreTrainedTokenizerFast, XLMRobertaConfig
+
+    width, layers, inner = SIZES.get(size, (64, 2, 64))
+    config = XLMRobertaConfig(
+        vocab_size=PIECES if size in SIZES else 100,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=max(1, width // 64),
+        intermediate_size=inner,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        pad_token_id=1,
+    )
+    torch.manual_seed(0)
+    model: Any = AutoModelForMaskedLM.from_config(config)
+    model.save_pretrained(folder, max_shard_size="500MB")
+    pieces = {p: i for i, p in enumerate(["<s>", "<pad>", "</s>", "<unk>", *WORDS])}
+    words = Tokenizer(models.WordLevel(pieces, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", unk_token="<unk>", bos_token="<s>",
+        eos_token="</s>",
+    ).save_pretrained(folder)  # fmt: skip
+
+
+def make_data(folder: Path, case: Case) -> None:
+    """Sentences up to so many words, in two languages; a fifth of them as long as may be."""
+    draw = random.Random(1)
+    for language in ("eng_Latn", "swh_Latn"):
+        for split, count in {"train": 5 * case.batch, "dev": 40, "test": 20}.items():
+            rows = []
+            for number in range(count):
+                size = case.words if number % 5 == 0 else draw.randint(5, case.words)
+                tokens = draw.choices(WORDS, k=size)
+                tags = [draw.choice(("O", "B-X", "I-X")) for _ in tokens]
+                row = {"text": " ".join(tokens), "label": "ab"[number % 2]}
+                rows.append(row if case.task != "tagging" else {"tokens": tokens, "tags": tags})
+            file = folder / language / f"{split}.jsonl"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+
+
+def recipe_of(case: Case, base: str, data: Path) -> Any:
+    from lowres.recipe_loading import from_mapping
+
+    tree = {
+        "name": "memory",
+        "base": {"name": base, "quantization": case.quantization},
+        "languages": {"source": "eng_Latn", "targets": ["swh_Latn"]},
+        "data": {"files": f"{data}/{{lang}}/{{split}}.jsonl"},
+        "task": {"name": case.task},
+        "train": {
+            "steps": case.steps,
+            "batch": case.batch,
+            "micro_batch": case.micro_batch,
+            "gradient_checkpointing": case.checkpointing,
+        },
+    }
+    return from_mapping(tree)
+
+
+def ready(recipe: Any, folder: Path) -> Any:
+    """What trains a recipe: its data is read, its base found (e5-small is hashed for that)."""
+    from functools import partial
+
+    from lowres import bases, data, hardware
+    from lowres.progress import Silent
+    from lowres.train import train
+
+    located = bases.locate(recipe.base.name)
+    machine = hardware.detect(recipe.train.precision)
+    return partial(train, recipe, 1, data.load(recipe), located, machine, folder, Silent())
+
+
+def side(case: Case, base: str, folder: str, pipe: Any) -> None:
+    """A process of its own: the peak of training one case."""
+    from dataclasses import replace
+
+    from lowres import plan, quiet
+
+    quiet.libraries()
+    top = Path(folder)
+    warm = replace(case, batch=4, micro_batch=None, words=8, steps=2)
+    make_base(top / "tiny", "tiny")
+    make_data(top / "tiny-data", warm)
+    ready(recipe_of(warm, str(top / "tiny"), top / "tiny-data"), top / "tiny-run")()
+    make_data(top / "data", case)
+    recipe = recipe_of(case, base, top / "data")
+    (stage,) = (s for s in plan.make(recipe).stages if s.name == "train")
+    train = ready(recipe, top / "run")
+    before = settled()
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak begins here
+    train()
+    pipe.send(
+        {
+            "measured": status_mb("VmHWM") - before,
+            "planned": stage.total_mb - stage.parts["libraries"],
+            "before": before,
+            "parts": stage.parts,
+        }
+    )
+
+
+def measured(case: Case, base: str) -> dict[str, Any]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    with tempfile.TemporaryDirectory() as folder:
+        process = context.Process(target=side, args=(case, base, folder, theirs))
+        process.start()
+        theirs.close()
+        found: dict[str, Any] = ours.recv()
+        process.join()
+    parts = {name: round(size) for name, size in found["parts"].items()}
+    print(
+        f"{case.name}: planned {found['planned']:,.0f}, measured {found['measured']:,.0f}, "
+        f"ratio {found['planned'] / found['measured']:.3f}; before {found['before']:,.0f}; {parts}",
+        file=sys.stderr,
+        flush=True,
+    )
+    return tables.row(case.name, "MB", found["planned"], found["measured"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="", help="configurations whose name holds this")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    cases = [case for case in CASES[:2] if asked.quick] or CASES
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        for case in cases:
+            if asked.only not in case.name:
+                continue
+            folder = Path(name) / case.base
+            if case.base in SIZES and not folder.exists():
+                make_base(folder, case.base)
+            rows.append(measured(case, str(folder) if case.base in SIZES else case.base))
+    tables.show(rows, asked.json, ("planned", "measured"))
+
+
+if __name__ == "__main__":
+    main()

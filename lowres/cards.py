@@ -1,0 +1,170 @@
+"""What a run could stand on: common cards, a card given by its memory, or this machine as it is."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+from lowres import doctor
+from lowres.errors import DeviceError, nearest
+from lowres.hardware import Precision, choose
+from lowres.recipe import Train
+
+GB: Final = 1024.0
+"""MB in a GB, as cards are sold: both by powers of two."""
+CONTEXT_MB: Final = 450.0
+"""Of a card, CUDA's own context and the libraries' kernels, before the first tensor."""
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(GB|GiB|G)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A kind of GPU: what a driver shows as its memory, and its compute capability."""
+
+    name: str
+    memory_gb: float
+    capability: tuple[int, int]
+
+
+CARDS: Final = (
+    Card("P100", 16.0, (6, 0)),
+    Card("V100", 16.0, (7, 0)),
+    Card("T4", 15.0, (7, 5)),  # of 16: error correction takes the rest
+    Card("RTX 3060", 12.0, (8, 6)),
+    Card("RTX 3090", 24.0, (8, 6)),
+    Card("RTX 4090", 24.0, (8, 9)),
+    Card("L4", 22.5, (8, 9)),
+    Card("A100 40GB", 40.0, (8, 0)),
+    Card("A100 80GB", 80.0, (8, 0)),
+)
+"""Memory and capability by NVIDIA's data sheets."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run is planned for."""
+
+    name: str
+    device: str
+    """cuda or cpu."""
+    memory_mb: float
+    """All of it."""
+    free_mb: float
+    """What a run may take."""
+    precision: Precision
+    int8: doctor.Ability
+    nf4: doctor.Ability
+    warnings: tuple[str, ...] = ()
+
+
+def place(asked: str | None, train: Train) -> Place:
+    """The place for `--gpu`: a card's name, a size such as 16GB, or (None) this machine.
+
+    Raises `DeviceError` for an unknown card, or a number format that it lacks.
+    """
+    return _this_machine(train) if asked is None else _card(asked, train)
+
+
+def _card(asked: str, train: Train) -> Place:
+    size = _SIZE.fullmatch(asked.strip())
+    if size is not None:
+        # of a card that is only known by its size the best is assumed, and said
+        said = f"--gpu {asked}: taken as a card with bf16 and int8 (compute capability 8.0)"
+        return _of(Card(f"a card of {asked.strip()}", float(size[1]), (8, 0)), train, (said,))
+    by_name = {_plain(card.name): card for card in CARDS} | {"colab": CARDS[2], "a100": CARDS[7]}
+    card = by_name.get(_plain(asked).removeprefix("nvidia").removeprefix("tesla"))
+    if card is None:
+        names = [known.name for known in CARDS]
+        close = nearest(asked.upper(), names, likeness=0.4)
+        raise DeviceError(
+            f"--gpu {asked!r}: unknown card{close} (known: {', '.join(names)}; or a size such as "
+            "16GB)"
+        )
+    return _of(card, train, ())
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]|geforce", "", name.lower())
+
+
+def _of(card: Card, train: Train, warnings: tuple[str, ...]) -> Place:
+    memory_mb = card.memory_gb * GB
+    if memory_mb <= CONTEXT_MB:
+        raise DeviceError(f"--gpu: {card.name} has no room; give its memory, such as 16GB")
+    # a card is planned for wherever the plan is made, a Mac included
+    return Place(
+        card.name,
+        "cuda",
+        memory_mb,
+        memory_mb,
+        choose(train.precision, doctor.bf16_supported(card.capability), "fp16"),
+        doctor.int8_ability("linux", [card.capability]),
+        doctor.nf4_ability("linux", [card.capability]),
+        warnings,
+    )
+
+
+def _this_machine(train: Train) -> Place:
+    return _this_card(train) if _sees_gpu() else processor(train)
+
+
+def processor(train: Train) -> Place:
+    """This machine without a GPU. Raises `DeviceError` for a number format that it lacks."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    total, free = memory.total / 2**20, memory.available / 2**20
+    installed = doctor.version("bitsandbytes") is not None
+    taken = total - free
+    return Place(
+        "this machine's processor",
+        "cpu",
+        total,
+        free,
+        choose(train.precision, doctor.cpu_has_bf16(), "fp32"),
+        doctor.int8_ability(sys.platform, [], installed),
+        doctor.nf4_ability(sys.platform, [], installed),
+        (_said_free("memory", taken, total, free),) if taken > 0.2 * total else (),
+    )
+
+
+def _sees_gpu() -> bool:
+    """Whether an NVIDIA driver is here: torch, which knows more, takes seconds to import."""
+    import shutil
+    from pathlib import Path
+
+    return Path("/proc/driver/nvidia").exists() or shutil.which("nvidia-smi") is not None
+
+
+def _this_card(train: Train) -> Place:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise DeviceError(
+            "an NVIDIA driver is here, but torch sees no GPU (`lowres doctor` says why); name the "
+            "card to plan for: --gpu T4"
+        )
+    free, total = (size / 2**20 for size in torch.cuda.mem_get_info())
+    capability = torch.cuda.get_device_capability()
+    # what the context of this process takes is not taken by others
+    free = min(total, free + CONTEXT_MB)
+    taken = total - free
+    installed = doctor.version("bitsandbytes") is not None
+    return Place(
+        torch.cuda.get_device_name(),
+        "cuda",
+        total,
+        free,
+        choose(train.precision, doctor.bf16_supported(capability), "fp16"),
+        doctor.int8_ability(sys.platform, [capability], installed),
+        doctor.nf4_ability(sys.platform, [capability], installed),
+        (_said_free("GPU memory", taken, total, free),) if taken > 0.05 * total else (),
+    )
+
+
+def _said_free(what: str, taken: float, total: float, free: float) -> str:
+    return (
+        f"other processes hold {taken:,.0f} of {total:,.0f} MB of {what}; {free:,.0f} MB are free"
+    )

@@ -1,0 +1,121 @@
+"""What `lowres plan` adds up: shapes of bases, cards, and sizes from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lowres import cards, footprint, shapes
+from lowres.errors import DeviceError
+from lowres.recipe import Train
+
+MILLIONS = {
+    "e5-small": 118,
+    "xlm-roberta-base": 278,
+    "xlm-roberta-large": 560,
+    "bert-base-multilingual-cased": 178,
+    "distilbert-base-multilingual-cased": 135,
+    "mmBERT-base": 307,
+    "mmBERT-small": 140,
+    "LaBSE": 471,
+    "minilm-en": 22.7,
+}
+"""Parameters, as their cards say."""
+
+
+class TestShapes:
+    """The table of known bases, and config.json in all its dialects."""
+
+    @pytest.mark.parametrize("name", MILLIONS)
+    def test_parameters_are_the_published_ones(self, name: str) -> None:
+        assert shapes.KNOWN[name].parameters / 1e6 == pytest.approx(MILLIONS[name], rel=0.01)
+
+    def test_known_names_are_bases(self) -> None:
+        from lowres.bases import ROWS
+
+        assert {shape.architecture for shape in shapes.KNOWN.values()} == {
+            ROWS[name].architecture for name in shapes.KNOWN
+        }
+
+    @pytest.mark.parametrize(
+        "model_type",
+        ["albert", "bert", "deberta-v2", "distilbert", "modernbert", "mpnet", "xlm-roberta"],
+    )
+    def test_a_config_gives_the_size_of_its_model(self, model_type: str) -> None:
+        import torch
+        from transformers import AutoConfig, AutoModel
+
+        config = AutoConfig.for_model(model_type, pad_token_id=0)
+        shape = shapes.of_config(config.to_dict())
+        with torch.device("meta"):
+            model = AutoModel.from_config(config)
+        # a pooler is counted with the head, where it has a part in it
+        count = sum(p.numel() for name, p in model.named_parameters() if "pooler" not in name)
+        assert shape.parameters == pytest.approx(count, rel=0.03)
+
+
+class TestCards:
+    @pytest.mark.parametrize(
+        ("asked", "name", "precision"),
+        [
+            ("T4", "T4", "fp16"),
+            ("Tesla T4", "T4", "fp16"),
+            ("rtx3060", "RTX 3060", "bf16"),
+            ("NVIDIA GeForce RTX 3090", "RTX 3090", "bf16"),
+            ("a100-80gb", "A100 80GB", "bf16"),
+            ("colab", "T4", "fp16"),
+            ("24 GB", "a card of 24 GB", "bf16"),
+        ],
+    )
+    def test_names(self, asked: str, name: str, precision: str) -> None:
+        found = cards.place(asked, Train())
+        assert (found.name, found.precision) == (name, precision)
+
+    def test_this_card(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import torch
+
+        monkeypatch.setattr(cards, "_sees_gpu", lambda: True)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (5 * 2**30, 16 * 2**30))
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
+        found = cards.place(None, Train())
+        assert (found.device, found.precision) == ("cuda", "fp16")
+        assert found.free_mb == 5 * 1024 + cards.CONTEXT_MB
+        assert "of GPU memory" in found.warnings[0]
+
+    def test_a_driver_that_torch_does_not_see(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import torch
+
+        monkeypatch.setattr(cards, "_sees_gpu", lambda: True)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        with pytest.raises(DeviceError, match="--gpu T4"):
+            cards.place(None, Train())
+
+
+class TestFootprint:
+    """Weights against real modules; the rest is what `benchmarks/plan_accuracy.py` measures."""
+
+    SETTING = footprint.Setting(shapes.KNOWN["xlm-roberta-base"], "8bit", "cpu", "bf16")
+
+    def test_weights_by_kind(self) -> None:
+        sizes = {
+            kind: footprint.weights(replace(self.SETTING, quantization=kind))
+            for kind in ("none", "8bit", "4bit")
+        }
+        assert sizes["4bit"] < sizes["8bit"] < sizes["none"] / 3.8
+        assert sizes["none"] == pytest.approx(277.5e6 * 4 / 2**20, rel=0.01)
+
+    def test_lora_is_counted_on_the_layers_it_is_on(self) -> None:
+        all_of_it = footprint.trained(self.SETTING)
+        # 16 bytes for each of 12 x 16 x (2 x 2 x 768) numbers
+        two = footprint.trained(replace(self.SETTING, lora=("query", "value")))
+        assert two == 16 * 12 * 16 * 2 * 2 * 768 / 2**20
+        assert two < all_of_it
+
+    def test_a_smaller_table_takes_less(self) -> None:
+        trimmed = footprint.weights(replace(self.SETTING, table_rows=10_000))
+        assert trimmed == pytest.approx(
+            footprint.weights(self.SETTING) - (250_002 - 10_000) * 772 / 2**20
+        )
