@@ -19,7 +19,6 @@ from lowres.errors import LowresError, RecipeError, nearest
 from lowres.recipe import Recipe
 from lowres.recipe_faults import Lines, Location, dotted
 
-
 EMPTY = "the file is empty; `lowres new {stem}-new.yaml` asks a few questions and writes a recipe"
 SHAPE = "a recipe is a mapping of sections such as 'base:'"
 
