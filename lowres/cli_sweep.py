@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from lowres.sweeps.running import Open
     from lowres.sweeps.table import CellRow, Table
 
+MAX_WIDTH = 14
+"""Letters that a setting's column does not give up where the terminal is narrow."""
+
 
 @guarded
 def sweep(
@@ -109,8 +112,6 @@ def _show(plan: Plan, found: Table, folder: Path, dry_run: bool) -> None:
     from rich.markup import escape
     from rich.table import Table as Drawing
 
-    from lowres.sweeps.loading import shown
-
     console = Console()
     rows = found.cells
     keys = list(dict.fromkeys(key for row in rows for key in row.settings))
@@ -119,14 +120,17 @@ def _show(plan: Plan, found: Table, folder: Path, dry_run: bool) -> None:
     if many:
         drawn.add_column("recipe", overflow="fold")
     for key in keys:
-        drawn.add_column(escape(_short(key, keys)), overflow="fold")
-    for name in ("targets (95%)", "n", "lexical", "majority", "source dev", "time"):
+        heading = _short(key, keys)
+        values = [_value(row.settings[key]) for row in rows if key in row.settings]
+        width = min(MAX_WIDTH, max(map(len, [heading, *values])))
+        drawn.add_column(escape(heading), overflow="fold", min_width=width)
+    for name in ("targets\n(95%)", "n", "lexical", "majority", "source\ndev", "time"):
         drawn.add_column(name, justify="right", no_wrap=True)
     drawn.add_column("state", no_wrap=True)
     for row in rows:
         chosen = found.chosen is not None and found.chosen.cell == row.cell
         head = [row.recipe] if many else []
-        values = [shown(row.settings[key]) if key in row.settings else "" for key in keys]
+        values = [_value(row.settings[key]) if key in row.settings else "" for key in keys]
         cells = [escape(text) for text in (*head, *values, *_figures(row), _state(row))]
         drawn.add_row(*cells, style="bold" if chosen else None)
     if rows:
@@ -141,13 +145,23 @@ def _short(key: str, keys: list[str]) -> str:
     return last if sum(each.rpartition(".")[2] == last for each in keys) == 1 else key
 
 
+def _value(value: object) -> str:
+    """As `shown`, but lists without brackets, and long ones cut: the CSV has them whole."""
+    from lowres.sweeps.loading import shown
+
+    if not isinstance(value, list | tuple):
+        return shown(value)
+    more = f" and {len(value) - 3} more" if len(value) > 3 else ""
+    return ", ".join(map(shown, value[:3])) + more
+
+
 def _figures(row: CellRow) -> Iterator[str]:
     from lowres import figures
 
     if row.mean is None:
         yield figures.MISSING
     else:
-        yield "{} ({}–{})".format(*map(figures.number, (row.mean, row.low, row.high)))
+        yield "{}\n{}–{}".format(*map(figures.number, (row.mean, row.low, row.high)))
     yield figures.whole(row.n)
     yield figures.number(row.lexical[1] if row.lexical else None)
     yield figures.number(row.baselines.get("majority"))

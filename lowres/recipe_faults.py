@@ -261,10 +261,10 @@ def _section(at: Location, root: type[BaseModel]) -> type[BaseModel]:
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     """The section that an annotation holds: `Lora`, `Lora | None`, `dict[str, Lora]`."""
-    for option in (annotation, *getattr(annotation, "__args__", ())):
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            return option
-    return None
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inside = (_model_in(option) for option in getattr(annotation, "__args__", ()))
+    return next((found for found in inside if found is not None), None)
 
 
 def dotted(at: Location) -> str:

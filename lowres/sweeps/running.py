@@ -188,7 +188,11 @@ def _finished(sweep: _Sweep, pool: Pool, cell: Cell, outcome: Outcome) -> bool:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Hold the sweep's folder. Raises `RunError` where another process does."""
+    """Hold the sweep's folder; whoever leaves before the first run leaves nothing behind.
+
+    Raises `RunError` where another process holds it.
+    """
+    made = [one for one in (out, *out.parents) if not one.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -208,4 +212,6 @@ def _locked(out: Path) -> Iterator[None]:
         if {entry.name for entry in out.iterdir()} <= {LOCK, sources.LOG}:
             for entry in list(out.iterdir()):
                 entry.unlink()
-            out.rmdir()
+            for one in made:
+                if not any(one.iterdir()):
+                    one.rmdir()
