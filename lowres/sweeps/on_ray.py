@@ -4,6 +4,7 @@ when the first cell has to be run."""
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import secrets
@@ -11,7 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,9 @@ class Actors:
         self._ray, self._make, self._out = ray, make, out
         self._idle: list[Any] = []
         self._running: dict[Any, tuple[Cell, Any]] = {}
+        # Ray prints of workers that died on our standard output, which is the table's alone
+        self._quiet = redirect_stdout(io.StringIO())
+        self._quiet.__enter__()
         try:
             self._idle = self._all(size)
         except BaseException:
@@ -188,6 +192,7 @@ class Actors:
             for actor in [*self._idle, *(actor for _, actor in self._running.values())]:
                 self._ray.kill(actor)
             self._ray.shutdown()
+            self._quiet.__exit__(None, None, None)
             for name in (STOP, STAMP):
                 (self._out / name).unlink(missing_ok=True)
 
