@@ -14,6 +14,8 @@ SECTION_KEYS = {
     "Columns": "data.columns",
     "Extend": "tokenizer.extend",
     "Trim": "tokenizer.trim",
+    "Study": "study",
+    "Dimension": "study.space",
 }
 BEFORE_THE_TASK = ("Base", "Languages", "Data", "DataSource", "Columns")
 ON_RAW_TEXT = ("Text", "Tokenizer", "Extend", "Trim", "Adapt")
@@ -25,6 +27,7 @@ MARK = re.compile(r"<!-- generated: (\w+) -->")
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by mkdocs for every page."""
     makers = {"recipe": recipe_keys, "cli": command_line, "results": result_fields}
+    makers["sweep"] = sweep_keys
     return MARK.sub(lambda match: "\n".join(makers[match[1]]()), markdown)
 
 
@@ -72,6 +75,20 @@ def result_fields() -> Iterator[str]:
     yield from section("The file", tree, definitions)
     for name in sorted(definitions):
         yield from section(name, definitions[name], definitions)
+
+
+def sweep_keys() -> Iterator[str]:
+    """Every key of a sweep's file, then every field of `sweep.json`."""
+    from lowres.sweeps.keys import Sweep
+    from lowres.sweeps.table import Table
+
+    tree = Sweep.model_json_schema()
+    yield from section("The sweep itself", tree, tree["$defs"])
+    yield from sections(("Study", "Dimension"), tree["$defs"])
+    tree = Table.model_json_schema(by_alias=True)
+    yield from section("`sweep.json`", tree, tree["$defs"])
+    for name in ("CellRow", "Chosen"):
+        yield from section(name, tree["$defs"][name], tree["$defs"])
 
 
 def command_line() -> Iterator[str]:

@@ -18,6 +18,7 @@ from lowres import (
     cli_plan,
     cli_predict,
     cli_publish,
+    cli_sweep,
     cli_tokenizer,
 )
 from lowres.cli_guard import guarded
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.add_typer(cli_tokenizer.app, name="tokenizer")
 app.command(name="adapt")(cli_adapt.adapt)
 app.command(name="compare")(cli_compare.compare)
+app.command(name="sweep")(cli_sweep.sweep)
 app.command(name="evaluate")(cli_evaluate.evaluate)
 app.command(name="plan")(cli_plan.plan)
 app.command(name="publish")(cli_publish.publish)

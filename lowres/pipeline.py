@@ -14,6 +14,7 @@ import yaml
 
 from lowres import artifacts, preparation
 from lowres.artifacts import RunFolder
+from lowres.kept import Kept
 from lowres.progress import Progress, Silent
 from lowres.recipe import Recipe
 from lowres.recipe_loading import digest, dump
@@ -61,13 +62,19 @@ def plan(recipe: Recipe, out: Path | None = None) -> list[Planned]:
     return [*stages, Planned("publish", "by `lowres publish`")]
 
 
-def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = None) -> Results:
+def run(
+    recipe: Recipe,
+    out: Path | None = None,
+    progress: Progress | None = None,
+    kept: Kept | None = None,
+) -> Results:
     """Execute a recipe; goes on from whatever an earlier call finished.
 
     Args:
         recipe: what to do.
         out: the run folder; by default `runs/<name>-<digest of the resolved recipe>`.
         progress: where to tell how it goes.
+        kept: what earlier runs of this process found and read.
 
     Returns:
         What `results.json` holds.
@@ -76,9 +83,9 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
         LowresError: when the user must change something; the run folder stays whole.
         Interrupted: on Ctrl-C; the same call goes on.
     """
-    from lowres import augment, bases, data, hardware, shots
+    from lowres import augment, hardware, shots
 
-    progress = progress or Silent()
+    progress, kept = progress or Silent(), kept or Kept()
     folder = RunFolder(run_folder(recipe, out))
     machine = hardware.detect(recipe.train.precision)
     team = _Team(machine)
@@ -87,10 +94,10 @@ def run(recipe: Recipe, out: Path | None = None, progress: Progress | None = Non
     start = time.monotonic()
     folder.check(dump(recipe))
     # whatever the user must change shows here, before a run folder is made
-    labelled = data.load(recipe)
+    labelled = kept.data(recipe)
     shots.check(labelled, recipe.languages.shots, recipe.languages.targets)
     augment.check(labelled, recipe)
-    located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
+    located = kept.base(recipe.base)
     with folder.locked(dump(recipe)):
         progress.say(f"{folder.path}: base {located.name}, {located.obtained}")
         _keep_publish(recipe, folder)

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a recipe, in the words of the person who wrote it.
+"""What pydantic found wrong with a recipe or a sweep, in the words of the person who wrote it.
 
 Every fault says where it stands (`file:line`, or the override that made it), what was found, what
 was expected and what to do.
@@ -44,24 +44,31 @@ CHOICES = {
     ("text", "lexicon"): "a path, or a path for each language",
     ("text", "languages"): "targets, or a list of language codes",
     ("train", "augment", "code_switch", "lexicon"): "a path, or a path for each language",
+    ("workers",): "auto or a whole number",
+    ("gpus_a_worker",): "auto or a number",
 }
 """Keys that take one of two kinds of value, without places in lists: pydantic complains once for
-each kind."""
+each kind. The last two are of a sweep."""
 
 
 def faults(
-    error: ValidationError, lines: Lines, origin: dict[Location, str], name: str
+    error: ValidationError,
+    lines: Lines,
+    origin: dict[Location, str],
+    name: str,
+    root: type[BaseModel] = Recipe,
 ) -> list[str]:
     """One line a fault.
 
     Args:
         error: what pydantic raised.
         lines: the line of every key and item of the file.
-        origin: the override that made a key, in the order of the command line.
+        origin: where a key was overridden, in the order of the overrides.
         name: the file's name.
+        root: what the whole file is.
     """
     every = [one for each in _merged(error.errors()) for one in _apart(each)]
-    found = [_fault(each, lines, origin, name) for each in every]
+    found = [_fault(each, lines, origin, name, root) for each in every]
     return list(dict.fromkeys(found))
 
 
@@ -142,39 +149,47 @@ def _merged(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     return kept
 
 
-def _fault(error: ErrorDetails, lines: Lines, origin: dict[Location, str], name: str) -> str:
+def _fault(
+    error: ErrorDetails,
+    lines: Lines,
+    origin: dict[Location, str],
+    name: str,
+    root: type[BaseModel],
+) -> str:
     # pydantic puts the tag of a union, or "[key]", into the location: neither stands in the file
     at = tuple(part for part in error["loc"] if part != "[key]")
-    tagged = _tagged(at)
+    tagged = _tagged(at) if root is Recipe else None
     if tagged is not None and tagged.tag is not None:
         at = (*tagged.place, *at[len(tagged.place) + 1 :])
-    said = _explain(error, at, tagged)
+    said = _explain(error, at, tagged, root)
     # a check of a whole section names the key that it is about
     named = re.match(r"[a-z_]+(?:\.[a-z_]+)*", said)
     about = tuple(named[0].split(".")) if named else ()
     where = about if about[: len(at)] == at else at
-    return f"{_place(where, lines, origin, name)}: {said}"
+    return f"{place(where, lines, origin, name)}: {said}"
 
 
-def _place(at: Location, lines: Lines, origin: dict[Location, str], name: str) -> str:
+def place(at: Location, lines: Lines, origin: dict[Location, str], name: str) -> str:
     """The override that made what is at fault, else file:line of it or of what holds it."""
     for made, override in reversed(origin.items()):
         # above: the override replaced all of it; below: a check of the whole section failed
         if made == at[: len(made)] or (at and at == made[: len(at)]):
-            return f"override {override!r}"
+            return override
     if not lines:
         return name
     known = [at[:end] for end in range(len(at), 0, -1) if at[:end] in lines]
     return f"{name}:{lines[known[0]] if known else 1}"
 
 
-def _explain(error: ErrorDetails, at: Location, tagged: _Tagged | None) -> str:
+def _explain(
+    error: ErrorDetails, at: Location, tagged: _Tagged | None, root: type[BaseModel]
+) -> str:
     kind, key = error["type"], dotted(at)
     if kind == "extra_forbidden":
-        keys = _keys_of(at[:-1], tagged)
+        keys = _keys_of(at[:-1], tagged, root)
         return f"unknown key {key}{nearest(str(at[-1]), keys)} (known: {', '.join(keys)})"
     if kind == "missing":
-        return f"{key} is missing; add it{_about(at)}"
+        return f"{key} is missing; add it{_about(at, root)}"
     if kind == "value_error":
         text = str(error["ctx"]["error"]) if "ctx" in error else error["msg"]
         return text if key and text.startswith(key) else f"{key}: {text}" if key else text
@@ -216,34 +231,40 @@ def _as_whole(text: str) -> str:
     return f" (write {int(value)})" if value.is_integer() else ""
 
 
-def _about(at: Location) -> str:
-    """What a key is for, from its documentation in `recipe.py`."""
+def _about(at: Location, root: type[BaseModel]) -> str:
+    """What a key is for, from its documentation where the key is defined."""
     if at == ("task",):
         return f": {{name: {' or '.join(registry.names('tasks'))}}}"
-    model: Any = Recipe
-    for part in at[:-1]:
-        model = _model_in(model.model_fields[part].annotation)
-    field = model.model_fields[at[-1]]
+    field = _section(at[:-1], root).model_fields[str(at[-1])]
     section = _model_in(field.annotation)
     text = field.description or (section.__doc__ if section else None) or ""
     return f": {text.split('. ')[0].strip().rstrip('.')}" if text else ""
 
 
-def _keys_of(at: Location, tagged: _Tagged | None) -> list[str]:
+def _keys_of(at: Location, tagged: _Tagged | None, root: type[BaseModel]) -> list[str]:
     """Keys that are known in the section at this place."""
-    if tagged is not None:
-        return tagged.keys()
-    model: Any = Recipe
+    return tagged.keys() if tagged is not None else list(_section(at, root).model_fields)
+
+
+def _section(at: Location, root: type[BaseModel]) -> type[BaseModel]:
+    """The type of the section at this place."""
+    found: type[BaseModel] = root
     for part in at:
-        model = _model_in(model.model_fields[part].annotation)
-    return list(model.model_fields)
+        field = found.model_fields.get(str(part))
+        # None: a key of a map, whose values `found` is
+        if field is not None:
+            inner = _model_in(field.annotation)
+            assert inner is not None, "only sections hold keys"
+            found = inner
+    return found
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    for option in (annotation, *getattr(annotation, "__args__", ())):
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            return option
-    return None
+    """The section that an annotation holds: `Lora`, `Lora | None`, `dict[str, Lora]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inside = (_model_in(option) for option in getattr(annotation, "__args__", ()))
+    return next((found for found in inside if found is not None), None)
 
 
 def dotted(at: Location) -> str:

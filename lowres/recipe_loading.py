@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,23 @@ from lowres import recipe_faults, registry
 from lowres.errors import LowresError, RecipeError, nearest
 from lowres.recipe import Recipe
 from lowres.recipe_faults import Lines, Location, dotted
+
+EMPTY = "the file is empty; `lowres new {stem}-new.yaml` asks a few questions and writes a recipe"
+SHAPE = "a recipe is a mapping of sections such as 'base:'"
+
+
+@dataclass(frozen=True)
+class Override:
+    """A key of a recipe with another value; faults in it are said to be at `place`."""
+
+    key: str
+    value: Any
+    place: str
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """`lora.rank` as `("lora", "rank")`."""
+        return tuple(self.key.split("."))
 
 
 def shipped() -> dict[str, Path]:
@@ -44,7 +63,7 @@ def find(name_or_path: str) -> Path:
     )
 
 
-def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+def load(name_or_path: str, overrides: Sequence[str | Override] = ()) -> Recipe:
     """Read, override and check a recipe.
 
     Args:
@@ -55,10 +74,10 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: every fault at once, each with file:line or the override that made it.
     """
     path = find(name_or_path)
-    tree, lines = _parse(path)
+    tree, lines = parse(path)
     origin: dict[Location, str] = {}
-    for override in overrides:
-        _apply(tree, override, origin)
+    for each in overrides:
+        _apply(tree, written(each) if isinstance(each, str) else each, origin)
     return _check(tree, lines, origin, name=str(path))
 
 
@@ -85,7 +104,17 @@ def schema() -> dict[str, Any]:
     return Recipe.model_json_schema()
 
 
-def _parse(path: Path) -> tuple[dict[str, Any], Lines]:
+def parse(path: Path, empty: str = EMPTY, shape: str = SHAPE) -> tuple[dict[str, Any], Lines]:
+    """A YAML file as plain data, with the line of every key and item.
+
+    Args:
+        path: the file.
+        empty: what to say where nothing is in it; `{stem}` is the file's name without `.yaml`.
+        shape: what to say where it is no mapping.
+
+    Raises:
+        RecipeError: cannot be read; not YAML; a key twice.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -105,14 +134,9 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines]:
         line = _unreadable(node) if node is not None else 0
         raise RecipeError([f"{path}:{line}: {error}; is it text? wrap it in quotes"]) from error
     if tree is None:
-        raise RecipeError(
-            [
-                f"{path}:1: the file is empty; `lowres new {path.stem}-new.yaml` asks "
-                "a few questions and writes a recipe"
-            ]
-        )
+        raise RecipeError([f"{path}:1: {empty.format(stem=path.stem)}"])
     if not isinstance(tree, dict):
-        raise RecipeError([f"{path}:1: a recipe is a mapping of sections such as 'base:'"])
+        raise RecipeError([f"{path}:1: {shape}"])
     lines: Lines = {}
     faults = list(_walk(node, (), lines, path)) if node is not None else []
     if faults:
@@ -163,25 +187,30 @@ def _walk(
     return faults
 
 
-def _apply(tree: dict[str, Any], override: str, origin: dict[Location, str]) -> None:
+def written(override: str) -> Override:
+    """What `key.path=value` says. Raises `RecipeError`."""
     key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
+    if not equals or not all(key.strip().split(".")):
         raise RecipeError(
             [f"override {override!r}: expected key=value, such as lora.rank=8 or seeds=[1,2]"]
         )
+    return Override(key.strip(), _value(override, text), f"override {override!r}")
+
+
+def _apply(tree: dict[str, Any], override: Override, origin: dict[Location, str]) -> None:
     section: Any = tree
-    for part in parts[:-1]:
+    *above, last = override.parts
+    for part in above:
         if section.get(part) is None:
             section[part] = {}
         section = section[part]
         if not isinstance(section, dict):
             raise RecipeError(
-                [f"override {override!r}: {part} holds a value, not a section; override it whole"]
+                [f"{override.place}: {part} holds a value, not a section; override it whole"]
             )
-    value = _value(override, text)
-    section[parts[-1]] = value
-    origin[tuple(parts)] = override
+    # a later override may go into what this one brought, which is the caller's
+    section[last] = copy.deepcopy(override.value)
+    origin[override.parts] = override.place
 
 
 def _value(override: str, text: str) -> Any:

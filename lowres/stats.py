@@ -70,6 +70,26 @@ def score(
     return Interval(value, float(low), float(high), len(gold))
 
 
+def mean_score(
+    metric: str,
+    tests: Sequence[tuple[Answers, Answers]],
+    labels: Sequence[str],
+    resamples: int,
+    seed: int = 0,
+) -> Interval:
+    """The mean of the metric over several answered test sets (gold, predicted): over languages,
+    over seeds, or both; `n` counts the examples of all of them.
+
+    Sets of one size are resampled alike, as in `paired_mean`. `ValueError` for no sets.
+    """
+    if not tests:
+        raise ValueError(f"mean of {metric} over no test sets")
+    found = [_bootstrap(metric, *test, labels, resamples, seed) for test in tests]
+    low, high = np.percentile(np.mean([draws for _, draws in found], axis=0), (2.5, 97.5))
+    value = float(np.mean([value for value, _ in found]))
+    return Interval(value, float(low), float(high), sum(len(gold) for gold, _ in tests))
+
+
 def paired(
     metric: str,
     gold: Answers,

@@ -17,7 +17,7 @@ from lowres import __version__, cli, recipe_loading
 from lowres.cli import app
 from lowres.errors import Interrupted, RunError
 
-HEAVY = ("torch", "transformers", "peft", "datasets")
+HEAVY = ("torch", "transformers", "peft", "datasets", "ray", "optuna", "grpc")
 
 
 def call(*words: str, stdin: str | None = None) -> Result:

@@ -72,7 +72,23 @@ def test_every_field_of_the_results_is_documented(hooks):
             assert f"| `{key}` |" in page
 
 
-@pytest.mark.parametrize("name", ["recipe", "cli", "results"])
+def test_every_key_of_a_sweep_is_documented(hooks):
+    from lowres.sweeps.keys import Sweep
+    from lowres.sweeps.table import Table
+
+    page = hooks.on_page_markdown("<!-- generated: sweep -->")
+    for tree, first in (
+        (Sweep.model_json_schema(), "The sweep itself"),
+        (Table.model_json_schema(by_alias=True), "`sweep.json`"),
+    ):
+        for name, part in ((first, tree), *tree["$defs"].items()):
+            heading = f"`{hooks.SECTION_KEYS[name]}`" if name in hooks.SECTION_KEYS else name
+            own = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+            for key in part["properties"]:
+                assert f"| `{key}` |" in own, f"{name} {key}"
+
+
+@pytest.mark.parametrize("name", ["recipe", "cli", "results", "sweep"])
 def test_tables_are_whole(hooks, name):
     page = hooks.on_page_markdown(f"<!-- generated: {name} -->")
     widths = []

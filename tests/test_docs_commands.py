@@ -99,6 +99,9 @@ class Reader:
         assert words[0] == "lowres", line
         if words[1] == "run":
             words += self.small(words[2])
+        if words[1] == "sweep":
+            # Ray is no part of a test's process; test_sweeps_on_ray.py is about it
+            words += [*self.small("")[1:-2], "evaluate.baselines=[majority]", "--local"]
         if words[1] in ("tokenizer", "adapt"):
             words = [str(self.base) if word in BASES else word for word in words]
         if words[1] == "adapt":
@@ -114,7 +117,7 @@ class Reader:
 
     def judge(self, line: str, command: str, result: Result) -> None:
         """A random base may collapse in a few steps: status 3 is fine after `run`."""
-        fine = (0, 3) if command == "run" else (0,)
+        fine = (0, 3) if command in ("run", "sweep") else (0,)
         assert result.exit_code in fine, f"{line}\n{result.output}\n{result.exception!r}"
 
     def python(self, block: str) -> None:
@@ -169,7 +172,7 @@ def test_every_page_with_commands_is_read_here() -> None:
         if any(line.startswith("lowres") for b in blocks(page, "bash") for line in b.splitlines())
     }
     read = {"README.md", "index.md", "tutorial.md", "use-an-adapter.md", "offline.md", PAGE.name}
-    read.add("publish.md")
+    read |= {"publish.md", "sweep.md"}
     assert commanding == read
 
 
@@ -237,6 +240,25 @@ def test_a_language_is_taught_as_the_page_says(work: Path, tiny_unigram_base: Pa
     assert "What it is due to" in next(
         reader.folder.glob("runs/tamazight-*/report.html")
     ).read_text(encoding="utf-8")
+
+
+def test_a_sweep_runs_as_the_page_says(reader: Reader) -> None:
+    from lowres.sweeps import loading
+
+    page = ROOT / "docs" / "how-to" / "sweep.md"
+    grid, study, languages = blocks(page, "yaml")
+    # the seeds that `small` sets are the file's own here
+    own = f"{grid.replace('e5-small', str(reader.base))}"
+    (reader.folder / "rates.yaml").write_text(own.replace("seeds: [1, 2]", ""), encoding="utf-8")
+    for line in lines(page):
+        reader.shell(line)
+    assert len(reader.done) == 2
+    assert (reader.folder / "runs" / "rates" / "sweep.csv").is_file()
+    for text in (grid, study):
+        (reader.folder / "read.yaml").write_text(text, encoding="utf-8")
+        assert loading.cells(loading.load(Path("read.yaml")))
+    (reader.folder / "read.yaml").write_text(languages, encoding="utf-8")
+    assert loading.load(Path("read.yaml")).sweep.retries == 2
 
 
 def test_sections_that_the_front_page_adds_make_a_recipe(reader: Reader) -> None:

@@ -228,7 +228,8 @@ def test_every_dependency_is_pinned_and_has_its_reason():
     assert "+cpu" not in pins, "the build is for pip to choose"
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     reasons = contributing.split("## Dependencies")[1].lower()
-    for requirement in PROJECT["project"]["dependencies"]:
+    extras = PROJECT["project"]["optional-dependencies"]
+    for requirement in (*PROJECT["project"]["dependencies"], *extras["ray"]):
         name = re.match(r"[\w-]+", requirement)[0].lower().replace("_", "-")
         assert name in names, f"{name} is not in constraints.txt"
         assert name in reasons.replace("_", "-"), f"CONTRIBUTING.md does not say why {name}"
@@ -242,7 +243,7 @@ def test_every_import_is_a_declared_dependency():
         for line in PROJECT["project"]["dependencies"]
     }
     of_module = packages_distributions()
-    optional = {"codecarbon"}
+    optional = {"codecarbon", "optuna"}
     missing = set()
     for path in (ROOT / "lowres").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

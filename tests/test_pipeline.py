@@ -9,14 +9,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fake_stages import Fakes
 
 from lowres import artifacts, evaluate, pipeline, train
 from lowres.errors import DeviceError, Interrupted, RunError
 from lowres.pipeline import plan, run, run_folder, untrusted
-from lowres.predictions import path_of, write
 from lowres.recipe_loading import dump, load
-from lowres.tasks import Prediction
-from lowres.train import Outcome
 
 
 @pytest.fixture
@@ -34,48 +32,9 @@ def recipe(tiny_base, tmp_path, monkeypatch):
     )
 
 
-class Fakes:
-    """Stages that take no time. `calls`: what was asked for, in order; `at`: name -> error."""
-
-    def __init__(self):
-        self.calls = []
-        self.at = {}
-
-    def train(self, recipe, seed, data, located, hardware, folder, progress):
-        (folder / "checkpoint").write_text("kept")
-        self._reached(f"train {seed}")
-        return Outcome(seed, "ok", False, 3e-4, 5, 50, 0.5 + seed / 10, 1000, 10, [])
-
-    def baselines(self, recipe, data, located, hardware, folder, progress):
-        self._answer(data, folder, "majority", right=0)
-        self._reached("baselines")
-        return ["majority"]
-
-    def adapter(self, recipe, seed, data, located, hardware, adapter, folder, progress):
-        self._answer(data, folder, str(seed), right=2)
-        self._reached(f"adapter {seed}")
-
-    def _answer(self, data, folder, system, right):
-        for language, test in data.tests.items():
-            gold = list(test["label"])
-            rows = [
-                Prediction(g if i % 3 < right else data.labels[0], 0.5) for i, g in enumerate(gold)
-            ]
-            write(path_of(folder, system, language), test, "label", rows)
-
-    def _reached(self, name):
-        self.calls.append(name)
-        if name in self.at:
-            raise self.at.pop(name)
-
-
 @pytest.fixture
 def fakes(monkeypatch):
-    fakes = Fakes()
-    monkeypatch.setattr(train, "train", fakes.train)
-    monkeypatch.setattr(evaluate, "predict_baselines", fakes.baselines)
-    monkeypatch.setattr(evaluate, "predict_adapter", fakes.adapter)
-    return fakes
+    return Fakes(monkeypatch)
 
 
 ALL = ["train 1", "train 2", "baselines", "adapter 1", "adapter 2"]

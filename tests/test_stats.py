@@ -177,3 +177,18 @@ def test_a_verdict_gives_its_figures() -> None:
         "points, 95% +20.0 to +40.0, p 0.002); probe 0.450 (+5.0 points, 95% -5.0 to +15.0, "
         "p 0.400)"
     )
+
+
+def test_a_mean_over_test_sets_is_as_sure_as_all_of_them():
+    gold = ["a", "b", "c"] * 40
+    half = [g if i % 2 else "a" for i, g in enumerate(gold)]
+    third = [g if i % 3 else "b" for i, g in enumerate(gold)]
+    alone = stats.score("macro_f1", gold, half, ("a", "b", "c"), 300)
+    assert stats.mean_score("macro_f1", [(gold, half)], ("a", "b", "c"), 300) == alone
+    both = stats.mean_score("macro_f1", [(gold, half), (gold, third)], ("a", "b", "c"), 300)
+    other = stats.score("macro_f1", gold, third, ("a", "b", "c"), 300)
+    assert both.value == pytest.approx((alone.value + other.value) / 2)
+    assert both.low < both.value < both.high
+    assert both.n == 240
+    with pytest.raises(ValueError, match="no test sets"):
+        stats.mean_score("macro_f1", [], ("a",), 300)

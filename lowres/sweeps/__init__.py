@@ -1,0 +1,1 @@
+"""Sweeps: many runs of recipes, side by side, as one command that can be given again."""
