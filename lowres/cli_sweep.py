@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from lowres.sweeps.running import Open
     from lowres.sweeps.table import CellRow, Table
 
-MAX_WIDTH = 14
+MAX_WIDTH = 9
 """Letters that a setting's column does not give up where the terminal is narrow."""
 
 
@@ -124,7 +125,7 @@ def _show(plan: Plan, found: Table, folder: Path, dry_run: bool) -> None:
         values = [_value(row.settings[key]) for row in rows if key in row.settings]
         width = min(MAX_WIDTH, max(map(len, [heading, *values])))
         drawn.add_column(escape(heading), overflow="fold", min_width=width)
-    for name in ("targets\n(95%)", "n", "lexical", "majority", "source\ndev", "time"):
+    for name in ("targets\n(95%)", "n", "lexical\nmajority", "source\ndev", "time"):
         drawn.add_column(name, justify="right", no_wrap=True)
     drawn.add_column("state", no_wrap=True)
     for row in rows:
@@ -163,10 +164,12 @@ def _figures(row: CellRow) -> Iterator[str]:
     else:
         yield "{}\n{}–{}".format(*map(figures.number, (row.mean, row.low, row.high)))
     yield figures.whole(row.n)
-    yield figures.number(row.lexical[1] if row.lexical else None)
-    yield figures.number(row.baselines.get("majority"))
+    lexical = row.lexical[1] if row.lexical else None
+    yield "\n".join(map(figures.number, (lexical, row.baselines.get("majority"))))
     yield figures.number(row.dev)
-    yield figures.MISSING if row.seconds is None else figures.duration(row.seconds)
+    took = figures.MISSING if row.seconds is None else figures.duration(row.seconds)
+    # `9 min 26 s` in two lines
+    yield re.sub(r" (?=\d)", "\n", took)
 
 
 def _state(row: CellRow) -> str:
@@ -201,7 +204,8 @@ def _notes(plan: Plan, found: Table, folder: Path, dry_run: bool) -> Iterator[st
     if metrics:
         yield (
             f"Scores ({figures.joined(metrics)}): the adapter's mean over targets and trusted "
-            "seeds, its interval over test examples; lexical: the better of TF-IDF and lookup; "
+            "seeds, its interval over test examples; lexical: the better of TF-IDF and lookup, "
+            "above majority; "
             "source dev: the mean of all seeds."
         )
     yield f"runs: {folder}" + ("" if dry_run else f"; table: {folder / table.FILE}, {table.CSV}")

@@ -63,7 +63,9 @@ def _plugins(folder: str) -> list[dict[str, Any]]:
 
 def _runs() -> list[dict[str, Any]]:
     found = []
-    for folder in sorted(RUNS.glob("*/recipe.yaml")):
+    # a sweep's runs lie in its folder
+    inside = [f for sweep in RUNS.glob("*/sweep.json") for f in sweep.parent.glob("*/recipe.yaml")]
+    for folder in sorted([*RUNS.glob("*/recipe.yaml"), *inside]):
         file = folder.parent / "results.json"
         row: dict[str, Any] = {"run": str(folder.parent), "state": "unfinished", "targets": ""}
         if file.is_file():

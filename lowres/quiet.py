@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +40,21 @@ def loading() -> Iterator[None]:
         said.set_verbosity(level)
         if bars:
             said.enable_progress_bar()
+
+
+@contextmanager
+def native() -> Iterator[None]:
+    """What compiled code writes on standard error past Python, and Python's own with it."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def test_the_table(file, fakes):
     assert max(map(len, lines[: lines.index(next(x for x in lines if "Scores" in x))])) <= 80
     (first,) = [line.split() for line in lines if line.startswith(" 2 ")]
     assert first[0] == "2"
-    assert first[2:4] == ["84", "–"]
+    assert first[2:4] == ["84", "–"], "no lexical baseline was run"
     assert first[-1] == "done"
     assert "table: runs/tiny/sweep.json, sweep.csv" in lines[-1]
     assert "2 of 2 runs done" in call(file, "--dry-run").stdout

@@ -45,6 +45,15 @@ def test_runs(tmp_path, monkeypatch):
     assert broken["state"] == "results.json unreadable"
 
 
+def test_runs_of_a_sweep(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("rates", "other"):
+        (tmp_path / "runs" / name / "quickstart-1a").mkdir(parents=True)
+        (tmp_path / "runs" / name / "quickstart-1a" / "recipe.yaml").touch()
+    (tmp_path / "runs" / "rates" / "sweep.json").touch()
+    assert [row["run"] for row in listing.rows("runs")] == ["runs/rates/quickstart-1a"]
+
+
 def test_an_unknown_kind_names_the_nearest():
     with pytest.raises(LowresError, match="did you mean 'bases'"):
         listing.rows("base")

@@ -11,12 +11,13 @@ import secrets
 import signal
 import socket
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from lowres import __version__, artifacts
+from lowres import __version__, artifacts, quiet
 from lowres.errors import Interrupted, LowresError
 from lowres.kept import Kept
 from lowres.progress import Advance
@@ -53,8 +54,6 @@ class Worker:
         try:
             os.chdir(current)
             if (Path(out) / STAMP).read_text(encoding="utf-8") == stamp:
-                from lowres import quiet
-
                 quiet.libraries()
                 return None
         except OSError:
@@ -241,6 +240,7 @@ def room(sweep: Sweep, cpus: float, gpus: float, gpus_each: float, most: int) ->
 def _ray(here: bool) -> Any:
     """The library. Its core reads the environment once, when it is imported."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S", str(int(ANSWER_S)))
     # a worker without a GPU may see them all: then torch chooses, as it does in `lowres run`
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if here and "RAY_AUTH_MODE" not in os.environ:
@@ -259,14 +259,15 @@ def _ray(here: bool) -> Any:
 def _start_here(ray: Any) -> None:
     """A Ray of this sweep alone, on the loopback."""
     try:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-            _node_ip_address="127.0.0.1",
-        )
+        with quiet.native():
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+                _node_ip_address="127.0.0.1",
+            )
     except Exception as error:
         ray.shutdown()
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -279,12 +280,15 @@ def _start_here(ray: Any) -> None:
 def _connect(ray: Any, address: str) -> None:
     check_address(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with warnings.catch_warnings(), quiet.native():
+            # what they say is in the error too
+            warnings.simplefilter("ignore")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise LowresError(
-            f"address {address}: {lines[0]}; are lowres, Ray and Python of the same versions there "
-            "and here?"
+            f"address {address}: Ray does not let us in ({lines[0]}); Ray and Python must be of "
+            "the same versions there and here, and RAY_AUTH_MODE and RAY_AUTH_TOKEN the same"
         ) from error
 
 
