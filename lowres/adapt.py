@@ -13,7 +13,16 @@ from typing import Any
 
 import torch
 
-from lowres import artifacts, lora, material, model, registry, stacking, training_callbacks
+from lowres import (
+    artifacts,
+    extension,
+    lora,
+    material,
+    model,
+    registry,
+    stacking,
+    training_callbacks,
+)
 from lowres import rows as new_rows
 from lowres.bases import LocatedBase
 from lowres.errors import BaseModelError, DataError, Interrupted
@@ -308,6 +317,8 @@ def _save(network: Any, folder: Path, located: LocatedBase) -> None:
         path = model.embedding_path(network.get_base_model())
         stacking.combine(folder, None, brought, "", path)
         model.load_tokenizer(located).save_pretrained(str(folder))
+        if located.extension is not None:
+            shutil.copyfile(Path(located.extension) / extension.META, folder / extension.META)
 
 
 def check_base(objective: str, located: LocatedBase) -> None:

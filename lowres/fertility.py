@@ -1,8 +1,7 @@
 """How a base's tokenizer serves a text: pieces a word, unknown pieces, what its normaliser drops.
 
-One pass over lines of any number in flat memory, at the speed of the Rust tokenizer: lines are
-encoded in batches, on all cores, in a thread beside the one that counts. A word here is what stands
-between spaces, whatever the base takes for one, so that bases can be compared.
+One pass over lines of any number in flat memory (`counting.py`). A word here is what stands between
+spaces, whatever the base takes for one, so that bases can be compared.
 """
 
 from __future__ import annotations
@@ -12,20 +11,16 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from lowres import corpus
+from lowres import corpus, counting
 from lowres.errors import DataError
 from lowres.words import parted
 
-BATCH_CHARACTERS: Final = 2**20
-LONGEST_PART: Final = 10_000
-"""Longer lines are encoded in parts: a tokenizer holds some hundred bytes a piece."""
 SAMPLE_CHARACTERS: Final = 4_000_000
 """Words are looked at one by one in all of a text up to this size, in every n-th line beyond."""
 EXAMPLES: Final = 5
@@ -103,14 +98,6 @@ def figures(measured: Measured) -> dict[str, Any]:
     return rounded
 
 
-@dataclass
-class _Batch:
-    parts: list[str] = field(default_factory=list)
-    ends: list[bool] = field(default_factory=list)
-    """Whether a part is the last of its line."""
-    size: int = 0
-
-
 @dataclass(frozen=True)
 class _OfWords:
     """The fields of `Measured` that need words."""
@@ -161,46 +148,72 @@ def measure(
     """
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     unknown_id = _unknown_id(tokenizer)
-    sample, lengths, carried = _Sample(), Counter[int](), 0
-    words = characters = size = pieces = unknown = long_lines = 0
+    spaced = script not in corpus.SPACELESS
+    sample, sums = _Sample(), _Sums()
     with _whole_texts(backend):
-        for batch, encodings in _encoded(backend, _batches(lines, sample)):
-            counts = np.fromiter(map(len, encodings), dtype=np.int64, count=len(encodings))
-            pieces += int(counts.sum())
-            if unknown_id is not None:
-                unknown += sum(encoding.ids.count(unknown_id) for encoding in encodings)
-            of_lines, carried = _by_line(counts, np.array(batch.ends), carried)
-            lengths.update(of_lines)
-            words += sum(len(part.split()) for part in batch.parts)
-            characters += sum(len(part) - part.count(" ") for part in batch.parts)
-            long_lines += len(batch.ends) - sum(batch.ends)
-            done = sum(len(part.encode()) for part in batch.parts)
-            size += done
-            advance(done)
-        if not pieces:
+        for found in counting.counted(backend, unknown_id, lines, spaced, sample.add):
+            advance(sums.add(found))
+        if not sums.pieces:
             raise DataError("no text to measure a tokenizer on; expected lines with words in them")
-        spaced = script not in corpus.SPACELESS
         of_words = _words(backend, unknown_id, sample.parts) if spaced else _OfWords()
-    notes = []
-    if long_lines:
-        notes.append(f"lines of more than {LONGEST_PART:,} characters were encoded in parts")
-    if sample.every > 1 and spaced:
-        notes.append(f"words were looked at one by one in one line of {sample.every}")
     return Measured(
-        lines=sum(lengths.values()),
-        words=words if spaced else None,
-        characters=characters,
-        bytes=size,
-        pieces=pieces,
-        unknown=unknown,
-        tokens_p95=_percentile(lengths, 0.95),
+        lines=sum(sums.lengths.values()),
+        words=sums.words if spaced else None,
+        characters=sums.characters,
+        bytes=sums.bytes,
+        pieces=sums.pieces,
+        unknown=sums.unknown,
+        tokens_p95=_percentile(sums.lengths, 0.95),
         words_whole=of_words.whole,
         words_unknown=of_words.unknown,
         lost=_lost(backend, sample.parts),
         longest=of_words.longest,
         with_unknown=of_words.with_unknown,
-        notes=tuple(notes),
+        notes=_notes(sums, sample.every if spaced else 1),
     )
+
+
+class _Sums:
+    """What is added up over the batches of a text."""
+
+    def __init__(self) -> None:
+        self.lengths = Counter[int]()
+        """Lines by their number of pieces."""
+        self.words = self.characters = self.bytes = self.pieces = self.unknown = 0
+        self.cut = 0
+        self.exact = True
+        self._carried = 0
+
+    def add(self, found: counting.Counted) -> int:
+        """Take a batch in; returns its bytes."""
+        batch = found.batch
+        self.pieces += int(found.pieces.sum())
+        self.unknown += found.unknown
+        self.exact &= found.exact
+        ends = np.array(batch.ends)
+        of_lines, self._carried = _by_line(found.pieces, ends, self._carried)
+        self.lengths.update(of_lines)
+        self.cut += len(ends) - int(ends.sum())
+        together, joints = "\n".join(batch.parts), len(batch.parts) - 1
+        self.words += len(together.split())
+        self.characters += len(together) - together.count(" ") - joints
+        size = len(together.encode()) - joints
+        self.bytes += size
+        return size
+
+
+def _notes(sums: _Sums, every: int) -> tuple[str, ...]:
+    notes = []
+    if sums.cut:
+        longest = f"{counting.LONGEST_PART:,}"
+        notes.append(f"lines of more than {longest} characters were encoded in parts")
+    if not sums.exact:
+        notes.append(
+            "some lines were counted word by word, which this tokenizer does not always do"
+        )
+    if every > 1:
+        notes.append(f"words were looked at one by one in one line of {every}")
+    return tuple(notes)
 
 
 def _unknown_id(tokenizer: Any) -> int | None:
@@ -227,53 +240,6 @@ def _whole_texts(backend: Any) -> Iterator[None]:
             backend.enable_truncation(**truncation)
         if padding is not None:
             backend.enable_padding(**padding)
-
-
-def _batches(lines: Iterable[str], sample: _Sample) -> Iterator[_Batch]:
-    batch = _Batch()
-    for line in lines:
-        parts = _parts(line) if len(line) > LONGEST_PART else [line]
-        for index, part in enumerate(parts, start=1):
-            sample.add(part)
-            batch.parts.append(part)
-            batch.ends.append(index == len(parts))
-            batch.size += len(part)
-            if batch.size >= BATCH_CHARACTERS:
-                yield batch
-                batch = _Batch()
-    if batch.parts:
-        yield batch
-
-
-def _parts(line: str) -> list[str]:
-    """A long line, cut at spaces where it has any."""
-    parts, start = [], 0
-    while start < len(line):
-        end = start + LONGEST_PART
-        if end < len(line):
-            space = line.rfind(" ", start + 1, end)
-            end = space if space > 0 else end
-        parts.append(line[start:end])
-        start = end
-    return parts
-
-
-def _encoded(backend: Any, batches: Iterator[_Batch]) -> Iterator[tuple[_Batch, list[Any]]]:
-    """Batches with their encodings, the next one being encoded while this one is counted."""
-
-    def encode(batch: _Batch) -> list[Any]:
-        found: list[Any] = backend.encode_batch_fast(batch.parts, add_special_tokens=False)
-        return found
-
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="lowres-encode") as pool:
-        waiting: tuple[_Batch, Any] | None = None
-        for batch in batches:
-            future = pool.submit(encode, batch)
-            if waiting is not None:
-                yield waiting[0], waiting[1].result()
-            waiting = batch, future
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
 
 
 def _by_line(counts: Any, ends: Any, carried: int) -> tuple[list[int], int]:

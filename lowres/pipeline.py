@@ -53,6 +53,8 @@ def plan(recipe: Recipe, out: Path | None = None) -> list[Planned]:
         stages.append(Planned("extend", "skipped: the recipe has no tokenizer.extend"))
     if recipe.adapt is None:
         stages.append(Planned("adapt", "skipped: the recipe has no adapt section"))
+    elif recipe.adapt.adapter is not None:
+        stages.append(Planned("adapt", f"skipped: {recipe.adapt.adapter} is taken"))
     names = [*before, *preparation.training_names(recipe), "evaluate"]
     for name in names:
         done = folder.manifest(name) is not None
@@ -83,7 +85,7 @@ def run(
         LowresError: when the user must change something; the run folder stays whole.
         Interrupted: on Ctrl-C; the same call goes on.
     """
-    from lowres import augment, hardware, shots
+    from lowres import augment, finished, hardware, shots
 
     progress, kept = progress or Silent(), kept or Kept()
     folder = RunFolder(run_folder(recipe, out))
@@ -98,6 +100,7 @@ def run(
     shots.check(labelled, recipe.languages.shots, recipe.languages.targets)
     augment.check(labelled, recipe)
     located = kept.base(recipe.base)
+    finished.check(recipe, located)
     with folder.locked(dump(recipe)):
         progress.say(f"{folder.path}: base {located.name}, {located.obtained}")
         _keep_publish(recipe, folder)

@@ -182,7 +182,7 @@ def _stages(case: _Case) -> Iterator[StagePlan]:
     # extending takes no memory of a card
     if _new_rows(recipe) and case.place.device == "cpu":
         yield _extend_stage(case)
-    if recipe.adapt is not None:
+    if recipe.adapt is not None and recipe.adapt.adapter is None:
         yield _adapt_stage(case)
     yield train_stage(case, case.micro_batch)
     yield _evaluate_stage(case)

@@ -33,7 +33,7 @@ def stage_names(recipe: Recipe) -> list[str]:
     names = ["extend"] if _extends(recipe) else []
     if _trims(recipe):
         names.append(TRIM)
-    if recipe.adapt is None:
+    if recipe.adapt is None or not _adapts(recipe):
         return names
     main = [f"adapt/{code}" for code in _languages(recipe)] if _alone(recipe) else ["adapt"]
     control = [_beside(OLD_VOCABULARY) + name for name in main]
@@ -52,13 +52,15 @@ def _places(recipe: Recipe) -> list[str]:
     if not changed or (recipe.adapt is not None and not recipe.adapt.controls):
         return places
     places.append(_beside(BASE_AS_IS))
-    if _extends(recipe) and recipe.adapt is not None:
+    if _extends(recipe) and _adapts(recipe):
         places += [_beside(OLD_VOCABULARY), _beside(EXTENDED_ONLY)]
     return places
 
 
 def variants(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> list[Variant]:
     """The recipe's own first, then its controls; the stages of `make` are done."""
+    if recipe.adapt is not None and recipe.adapt.adapter is not None:
+        return _on_finished(recipe, located)
     extension = str(folder.path / "extend") if _extends(recipe) else None
     extended = replace(located, extension=extension)
     under = {
@@ -71,13 +73,23 @@ def variants(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> list[Va
         Variant(place.split("/")[1] if place else "adapter", under[place], place)
         for place in _places(recipe)
     ]
-    return [
-        *found,
-        *(
-            Variant(few_shot(shots), under[""], f"shots/{shots}/", shots)
-            for shots in recipe.languages.shots
-        ),
+    return [*found, *_few_shot(recipe, under[""])]
+
+
+def _on_finished(recipe: Recipe, located: LocatedBase) -> list[Variant]:
+    from lowres import finished
+
+    under = finished.under(recipe, located)
+    found = [
+        Variant(place.split("/")[1], located, place) if place else Variant("adapter", under, "")
+        for place in _places(recipe)
     ]
+    return [*found, *_few_shot(recipe, under)]
+
+
+def _few_shot(recipe: Recipe, under: LocatedBase) -> Iterator[Variant]:
+    for shots in recipe.languages.shots:
+        yield Variant(few_shot(shots), under, f"shots/{shots}/", shots)
 
 
 def small(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> LocatedBase:
@@ -91,7 +103,7 @@ def small(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> LocatedBas
 
 def fingerprint(recipe: Recipe, located: LocatedBase) -> str:
     """What `make` returns, without making anything."""
-    if not stage_names(recipe):
+    if not _anything(recipe):
         return ""
     from lowres import material
 
@@ -109,14 +121,14 @@ def make(
 ) -> str:
     """Run the extend, trim and adapt stages, those of the controls too; returns a fingerprint of
     all that they depend on (empty where the recipe has none)."""
-    if not stage_names(recipe):
+    if not _anything(recipe):
         return ""
     from lowres import adapt, material
 
-    if recipe.adapt is not None:
+    if recipe.adapt is not None and _adapts(recipe):
         adapt.check_base(recipe.adapt.objective, located)
     texts = material.load(recipe.text, recipe.languages.targets) if recipe.text else ()
-    if recipe.adapt is None:
+    if not _adapts(recipe):
         material.say_notes(texts, progress)
     inputs = _inputs(recipe, located, texts)
     own = located
@@ -126,7 +138,7 @@ def make(
     if _trims(recipe):
         _trim(recipe, data, own, texts, folder, inputs, progress)
         own, located = small(recipe, own, folder), small(recipe, located, folder)
-    if recipe.adapt is not None:
+    if recipe.adapt is not None and _adapts(recipe):
         _adapt(recipe, own, texts, machine, folder, inputs, "", progress)
         if _extends(recipe) and recipe.adapt.controls:
             place = _beside(OLD_VOCABULARY)
@@ -142,6 +154,16 @@ def _extends(recipe: Recipe) -> bool:
 
 def _trims(recipe: Recipe) -> bool:
     return recipe.tokenizer is not None and recipe.tokenizer.trim is not None
+
+
+def _adapts(recipe: Recipe) -> bool:
+    """Whether a language adapter is trained, and not taken."""
+    return recipe.adapt is not None and recipe.adapt.adapter is None
+
+
+def _anything(recipe: Recipe) -> bool:
+    """Whether the task is trained on anything but the base as it is."""
+    return bool(stage_names(recipe)) or recipe.adapt is not None
 
 
 def _alone(recipe: Recipe) -> bool:
@@ -185,6 +207,10 @@ def _inputs(recipe: Recipe, located: LocatedBase, texts: tuple[LanguageText, ...
         kept[name] = artifacts.file_hash(path)
     extend = recipe.tokenizer.extend if recipe.tokenizer else None
     taken = [prebuilt.read(name).pieces for name in (extend.prebuilt if extend else ())]
+    if recipe.adapt is not None and recipe.adapt.adapter is not None:
+        from lowres import finished
+
+        taken = [*taken, tuple(finished.digests(recipe))]
     return artifacts.fingerprint([sections, where, learnt, kept, *([taken] if taken else [])])
 
 

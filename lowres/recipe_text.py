@@ -97,6 +97,9 @@ class Tokenizer(Section):
 class Adapt(Section):
     """A language adapter: LoRA and the new rows, trained on `text` before any task."""
 
+    adapter: str | None = None
+    """A folder that `lowres adapt` has finished, taken with its tokenizer; nothing is adapted then.
+    With `per_language` it holds `{lang}`."""
     objective: str = "align"
     """A name in `lowres/objectives`: align (parallel text, any base), mlm (raw text, a base with
     a masked-LM head), both."""
@@ -132,6 +135,22 @@ class Adapt(Section):
     """Also train the task on: the base as it is; the same adaptation of the old vocabulary; the
     extension without adaptation. A gain is claimed against the second only."""
 
+    @model_validator(mode="after")
+    def _made_or_taken(self) -> Adapt:
+        if self.adapter is None:
+            return self
+        for key, info in type(self).model_fields.items():
+            if key in ("adapter", "per_language", "controls"):
+                continue
+            if getattr(self, key) != info.default:
+                raise ValueError(f"adapt.adapter is finished: it leaves no use for adapt.{key}")
+        if self.per_language != ("{lang}" in self.adapter):
+            raise ValueError(
+                "adapt.adapter holds {lang} exactly where adapt.per_language is true: one adapter "
+                "a language"
+            )
+        return self
+
     @field_validator("objective")
     @classmethod
     def _known_objective(cls, value: str) -> str:
@@ -156,6 +175,13 @@ def text_faults(
 ) -> Iterator[str]:
     """What the sections say that cannot be together, in words."""
     extend = tokenizer.extend if tokenizer else None
+    if adapt is not None and adapt.adapter is not None:
+        if extend is not None:
+            yield (
+                "tokenizer.extend: adapt.adapter brings the tokenizer that it was made with; leave "
+                "one of the two out"
+            )
+        adapt = None
     if text is None:
         if adapt is not None:
             yield "adapt needs raw text: give text.files"
