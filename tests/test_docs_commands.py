@@ -222,7 +222,7 @@ def test_an_adapter_is_published_as_the_page_says(
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_a_language_is_taught_as_the_page_says(work: Path, tiny_unigram_base: Path) -> None:
     reader = Reader(work, tiny_unigram_base)
-    recipe, switched, trimmed = blocks(PAGE, "yaml")
+    recipe, finished, switched, trimmed = blocks(PAGE, "yaml")
     (reader.folder / "tamazight.yaml").write_text(recipe, encoding="utf-8")
     for line in lines(PAGE):
         reader.shell(line)
@@ -237,6 +237,10 @@ def test_a_language_is_taught_as_the_page_says(work: Path, tiny_unigram_base: Pa
     (reader.folder / "more.txt").write_text("And this.\n", encoding="utf-8")
     reader.shell("lowres validate smaller.yaml")
     assert (reader.folder / "tzm-pieces" / "extension.json").is_file()
+    bare = recipe[: recipe.index("text:")].replace("name: tamazight", "name: standing")
+    bare = bare.replace("  shots: [10, all]\n", "")
+    (reader.folder / "standing.yaml").write_text(bare + finished, encoding="utf-8")
+    reader.shell("lowres run standing.yaml train.steps=8")
     assert "What it is due to" in next(
         reader.folder.glob("runs/tamazight-*/report.html")
     ).read_text(encoding="utf-8")
