@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -73,8 +73,8 @@ def counted(
         pieces, unknown = words.count(batch.parts)
         sound = words.check(batch.parts, pieces, 1 if words.batches == 1 else CHECKED_EVERY)
         if not sound:
-            first = _of_encodings(unknown_id, batch, _encode(backend, batch.parts))
-            yield Counted(first.batch, first.pieces, first.unknown, words.batches == 1)
+            whole = _of_encodings(unknown_id, batch, _encode(backend, batch.parts))
+            yield replace(whole, exact=words.batches == 1)
             yield from _by_lines(backend, unknown_id, batches)
             return
         yield Counted(batch, pieces, unknown)

@@ -61,7 +61,10 @@ def check(recipe: Recipe, located: LocatedBase) -> None:
         stacking.read(folder)
         if not (folder / extension.META).is_file():
             if stacking.token_ids(config):
-                raise RunError(f"{where}: has rows of new pieces, but no {extension.META}")
+                raise RunError(
+                    f"{where}: has rows of new pieces, but no {extension.META}; copy that file "
+                    "from the extension it was adapted with, or adapt again"
+                )
             continue
         if recipe.adapt is not None and recipe.adapt.per_language:
             raise RunError(

@@ -33,11 +33,12 @@ def stage_names(recipe: Recipe) -> list[str]:
     names = ["extend"] if _extends(recipe) else []
     if _trims(recipe):
         names.append(TRIM)
-    if recipe.adapt is None or not _adapts(recipe):
+    adapt = _adapts(recipe)
+    if adapt is None:
         return names
     main = [f"adapt/{code}" for code in _languages(recipe)] if _alone(recipe) else ["adapt"]
     control = [_beside(OLD_VOCABULARY) + name for name in main]
-    return [*names, *main, *(control if _extends(recipe) and recipe.adapt.controls else [])]
+    return [*names, *main, *(control if _extends(recipe) and adapt.controls else [])]
 
 
 def training_names(recipe: Recipe) -> list[str]:
@@ -59,10 +60,7 @@ def _places(recipe: Recipe) -> list[str]:
 
 def variants(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> list[Variant]:
     """The recipe's own first, then its controls; the stages of `make` are done."""
-    if recipe.adapt is not None and recipe.adapt.adapter is not None:
-        return _on_finished(recipe, located)
-    extension = str(folder.path / "extend") if _extends(recipe) else None
-    extended = replace(located, extension=extension)
+    extended = _extended(recipe, located, folder)
     under = {
         "": _adapted(recipe, extended, folder, ""),
         _beside(BASE_AS_IS): located,
@@ -73,23 +71,13 @@ def variants(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> list[Va
         Variant(place.split("/")[1] if place else "adapter", under[place], place)
         for place in _places(recipe)
     ]
-    return [*found, *_few_shot(recipe, under[""])]
-
-
-def _on_finished(recipe: Recipe, located: LocatedBase) -> list[Variant]:
-    from lowres import finished
-
-    under = finished.under(recipe, located)
-    found = [
-        Variant(place.split("/")[1], located, place) if place else Variant("adapter", under, "")
-        for place in _places(recipe)
+    return [
+        *found,
+        *(
+            Variant(few_shot(shots), under[""], f"shots/{shots}/", shots)
+            for shots in recipe.languages.shots
+        ),
     ]
-    return [*found, *_few_shot(recipe, under)]
-
-
-def _few_shot(recipe: Recipe, under: LocatedBase) -> Iterator[Variant]:
-    for shots in recipe.languages.shots:
-        yield Variant(few_shot(shots), under, f"shots/{shots}/", shots)
 
 
 def small(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> LocatedBase:
@@ -125,22 +113,22 @@ def make(
         return ""
     from lowres import adapt, material
 
-    if recipe.adapt is not None and _adapts(recipe):
-        adapt.check_base(recipe.adapt.objective, located)
+    options = _adapts(recipe)
+    if options is not None:
+        adapt.check_base(options.objective, located)
     texts = material.load(recipe.text, recipe.languages.targets) if recipe.text else ()
-    if not _adapts(recipe):
+    if options is None:
         material.say_notes(texts, progress)
     inputs = _inputs(recipe, located, texts)
-    own = located
+    own = _extended(recipe, located, folder)
     if _extends(recipe):
-        own = replace(located, extension=str(folder.path / "extend"))
         _extend(recipe, located, texts, folder, inputs, progress)
     if _trims(recipe):
         _trim(recipe, data, own, texts, folder, inputs, progress)
         own, located = small(recipe, own, folder), small(recipe, located, folder)
-    if recipe.adapt is not None and _adapts(recipe):
+    if options is not None:
         _adapt(recipe, own, texts, machine, folder, inputs, "", progress)
-        if _extends(recipe) and recipe.adapt.controls:
+        if _extends(recipe) and options.controls:
             place = _beside(OLD_VOCABULARY)
             # they were told at the first adaptation
             texts = tuple(replace(text, notes=()) for text in texts)
@@ -156,9 +144,9 @@ def _trims(recipe: Recipe) -> bool:
     return recipe.tokenizer is not None and recipe.tokenizer.trim is not None
 
 
-def _adapts(recipe: Recipe) -> bool:
-    """Whether a language adapter is trained, and not taken."""
-    return recipe.adapt is not None and recipe.adapt.adapter is None
+def _adapts(recipe: Recipe) -> Adapt | None:
+    """The section, where a language adapter is trained, and not taken."""
+    return recipe.adapt if recipe.adapt is not None and recipe.adapt.adapter is None else None
 
 
 def _anything(recipe: Recipe) -> bool:
@@ -181,10 +169,25 @@ def _beside(system: str) -> str:
     return f"controls/{system}/"
 
 
+def _extended(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> LocatedBase:
+    """The base with the tokenizer of the recipe's own training."""
+    if _extends(recipe):
+        return replace(located, extension=str(folder.path / "extend"))
+    if recipe.adapt is not None and not _adapts(recipe):
+        from lowres import finished
+
+        return replace(located, extension=finished.under(recipe, located).extension)
+    return located
+
+
 def _adapted(recipe: Recipe, located: LocatedBase, folder: RunFolder, place: str) -> LocatedBase:
     """The base with its language adapter, or with one a language to be scored with."""
     if recipe.adapt is None:
         return located
+    if not _adapts(recipe):
+        from lowres import finished
+
+        return finished.under(recipe, located)
     top = folder.path / f"{place}adapt"
     if not recipe.adapt.per_language:
         return replace(located, language=str(top / "adapter"))

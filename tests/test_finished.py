@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_preparation import options, sentences, study
 
-from lowres import artifacts, bases, extend, finished, material, pipeline, predict, preparation
+from lowres import (
+    artifacts,
+    bases,
+    extend,
+    finished,
+    material,
+    model,
+    pipeline,
+    predict,
+    preparation,
+    trim,
+    trimmed,
+)
 from lowres.errors import RecipeError, RunError
 from lowres.progress import Silent
 from lowres.recipe import Base
@@ -64,6 +77,38 @@ def test_a_study_on_a_finished_adapter(tmp_path, tiny_unigram_base):
     assert preparation.fingerprint(recipe, located) != before
 
 
+def test_a_trimmed_table_has_what_the_adapters_tokenizer_reads(
+    tmp_path, tiny_unigram_base, monkeypatch
+):
+    language = adapted(tmp_path, tiny_unigram_base)
+    read_with, real = [], trim.trim
+
+    def noted(recipe, data, located, *rest):
+        read_with.append(located.extension)
+        return real(recipe, data, located, *rest)
+
+    monkeypatch.setattr(trim, "trim", noted)
+    for name, tokenizer in (("whole", None), ("small", {"trim": {}})):
+        section = {"adapter": str(language), "controls": False}
+        recipe = study(tmp_path, tiny_unigram_base, text=None, tokenizer=tokenizer, adapt=section)
+        pipeline.run(recipe, tmp_path / name)
+    assert read_with == [str(language / "adapter")]
+    kept = trimmed.read(tmp_path / "small/trim" / trimmed.FILE).ids.tolist()
+    rows = [row[1] for row in sentences(18, 4)] + [row[0] for row in sentences(18, 4)]
+    extended = model.load_tokenizer(
+        replace(bases.locate(str(tiny_unigram_base)), extension=str(language / "adapter"))
+    )
+    first = json.loads((language / "adapter/extension.json").read_text("utf-8"))["first_id"]
+    read = {i for row in extended(rows)["input_ids"] for i in row if i < first}
+    assert read <= set(kept)
+    for code in ("eng_Latn", "tzm_Tfng"):
+        whole, small = (
+            (tmp_path / name / f"predictions/1/{code}.jsonl").read_bytes()
+            for name in ("whole", "small")
+        )
+        assert whole == small
+
+
 def test_one_a_language(tmp_path, tiny_unigram_base):
     language = adapted(tmp_path, tiny_unigram_base, extended=False)
     language.rename(tmp_path / "of-tzm_Tfng")
@@ -92,8 +137,6 @@ def test_one_a_language(tmp_path, tiny_unigram_base):
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, tiny_unigram_base, damage, said):
-    from dataclasses import replace
-
     folder = adapted(tmp_path, tiny_unigram_base) / "adapter"
     located = bases.locate(str(tiny_unigram_base))
     file = folder / "adapter_config.json"
