@@ -224,3 +224,10 @@ def _saved(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(params=["tiny_base", "tiny_unigram_base", "tiny_bpe_base"])
+def tokenizer(request: pytest.FixtureRequest) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(request.getfixturevalue(request.param))
