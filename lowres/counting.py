@@ -1,4 +1,4 @@
-"""How many pieces each line of a text has, in batches, at the speed of the Rust tokenizer or above.
+"""How many pieces each line of a text has, in batches, at about the Rust tokenizer's own speed.
 
 Where a tokenizer looks at each word alone, as nearly all do in scripts that set spaces, a word is
 encoded when it is first met, and a line is the sum of its words. That this holds is not believed
