@@ -21,10 +21,11 @@ from typing import Any
 from datasets import concatenate_datasets
 from sklearn.metrics import f1_score
 
-from lowres import adapter_files, bases, data, hardware, inference, model, pipeline, preparation
+from lowres import adapter_files, bases, data, hardware, inference, model, preparation
 from lowres.artifacts import RunFolder
 from lowres.progress import Silent
 from lowres.recipe_loading import from_mapping, load
+from lowres.study import Study
 from lowres.train import train
 
 DATA = Path(os.environ.get("LOWRES_DATA", "../shared/data"))
@@ -57,8 +58,8 @@ def measure(run: Path, way: str, seed: int) -> dict[str, Any]:
     located = bases.locate(recipe.base.name, recipe.base.revision)
     labelled = data.load(recipe)
     own, *_ = preparation.variants(recipe, located, RunFolder(run))
-    study = pipeline.Study(recipe, labelled, located, machine, RunFolder(run), (own,), "")
-    seen = study.seen(own, seed)
+    seen_by = Study(recipe, labelled, located, machine, RunFolder(run), (own,), "")
+    seen = seen_by.seen(own, seed)
     with tempfile.TemporaryDirectory() as work:
         outcome = train(recipe, seed, seen.data, own.located, machine, Path(work), Silent())
         adapter = Path(work) / "adapter"

@@ -9,7 +9,7 @@ from typing import Any
 
 from lowres.errors import DataError
 from lowres.readers import Cell, Table
-from lowres.recipe import Columns
+from lowres.recipe_data import Columns
 
 USUAL: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "index_id", "sent_id", "idx", "guid", "uid", "example_id"),

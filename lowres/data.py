@@ -22,7 +22,8 @@ from lowres.results import DataRecord
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from lowres.recipe import DataSource, Recipe
+    from lowres.recipe import Recipe
+    from lowres.recipe_data import DataSource
     from lowres.tasks import TaskOptions
 
 HOLD_OUT = 10

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lowres.errors import HubError
 from lowres.locations import Origin, fill, placeholders
 from lowres.readers import Table, table_of
-from lowres.recipe import DataSource
+from lowres.recipe_data import DataSource
 
 if TYPE_CHECKING:
     from datasets import DatasetBuilder, DatasetDict

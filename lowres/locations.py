@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Formatter
 
 from lowres.errors import DataError, nearest
-from lowres.recipe import DataSource
+from lowres.recipe_data import DataSource
 from lowres.registry import PACKAGE_DIR
 
 INSIDE_PACKAGE = "lowres:"

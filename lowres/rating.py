@@ -27,7 +27,7 @@ from lowres.errors import DataError, nearest, reworded
 from lowres.languages import describe
 from lowres.predict import Adapter
 from lowres.progress import Progress
-from lowres.recipe import Columns, DataSource
+from lowres.recipe_data import Columns, DataSource
 from lowres.results import (
     BaseRecord,
     LanguageRecord,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,16 @@ from typing import Any
 from datasets import Dataset
 from transformers import set_seed
 
-from lowres import adapter_files, artifacts, averaging, inference, lora, model, training_callbacks
+from lowres import adapter_files, artifacts, averaging, lora, model, training_callbacks
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.errors import Interrupted
 from lowres.hardware import Hardware
+from lowres.job import Attempt, Job, Outcome
 from lowres.progress import Progress
 from lowres.recipe import Recipe
 from lowres.sampling import LengthGrouped
-from lowres.stats import collapsed, value_of
+from lowres.source_dev import SourceDev
 from lowres.trainer import Collate, Loss, SourceTrainer
 from lowres.training_arguments import (
     early_stopping,
@@ -31,56 +32,11 @@ from lowres.training_callbacks import (
     CHECKPOINTS,
     Checkpoint,
     agreed,
-    from_main,
     is_main,
     wait_for_all,
 )
 
 ATTEMPT = "attempt.json"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One seed of a recipe, and all that it is trained with."""
-
-    recipe: Recipe
-    seed: int
-    data: LabelledData
-    located: LocatedBase
-    hardware: Hardware
-    folder: Path
-    progress: Progress
-    save_every_s: float
-
-    @property
-    def averages(self) -> bool:
-        """Whether the mean of the checkpoints is kept, and not the best one."""
-        return self.recipe.train.checkpoint == "average"
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """Learning rates are multiplied by `rate_factor`; a collapsed run is tried again at half."""
-
-    rate_factor: float = 1.0
-    retried: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What training one seed came to. `best_step` is None where a mean of checkpoints was kept;
-    `curves` rows are (step, epoch, name, value)."""
-
-    seed: int
-    status: str
-    retried: bool
-    learning_rate: float
-    best_step: int | None
-    steps: int
-    dev: float
-    parameters: int
-    trainable_parameters: int
-    curves: list[tuple[int, float, str, float]]
 
 
 def train(
@@ -252,48 +208,3 @@ def _average(job: Job, learner: Learner) -> float:
     wait_for_all()
     adapter_files.set_adapter(learner.network, averaging.mean(job.folder / averaging.EPOCHS))
     return learner.dev.score(learner.network)
-
-
-class SourceDev:
-    """The source's dev set, as the model answers it."""
-
-    def __init__(
-        self, recipe: Recipe, data: LabelledData, tokenizer: Any, hardware: Hardware
-    ) -> None:
-        self.metric = chosen_metric(recipe, data.labels)
-        self._recipe = recipe
-        self._data = data
-        self._tokenizer = tokenizer
-        self._hardware = hardware
-        self._gold = list(data.dev[recipe.task.gold_field])
-
-    def score(self, network: Any) -> float:
-        """The metric that checkpoints are chosen by."""
-        score = value_of(self.metric, self._gold, self._answers(network), self._data.labels)
-        # two kinds of GPU may differ in the last digit, and then about the best checkpoint
-        return float(from_main(score))
-
-    def collapsed(self, network: Any) -> bool:
-        """Whether nearly all answers are one label."""
-        return bool(from_main(collapsed(self._answers(network), self._gold)))
-
-    def _answers(self, network: Any) -> list[Any]:
-        recipe = self._recipe
-        answers = inference.predict(
-            network,
-            self._tokenizer,
-            recipe.task,
-            self._data.labels,
-            self._data.dev,
-            self._hardware,
-            recipe.train.max_tokens,
-            recipe.evaluate.batch_tokens,
-        )
-        return [answer.answer for answer in answers]
-
-
-def chosen_metric(recipe: Recipe, labels: Sequence[str]) -> str:
-    """The metric that checkpoints are chosen by: the recipe's first, or the task's own."""
-    if recipe.evaluate.metrics != "auto":
-        return recipe.evaluate.metrics[0]
-    return str(recipe.task.metrics(labels)[0])

@@ -9,7 +9,7 @@ from lowres import columns
 from lowres.columns import Part
 from lowres.errors import DataError
 from lowres.readers import Cell, Table
-from lowres.recipe import Columns
+from lowres.recipe_data import Columns
 
 TOPIC = ("text", "label")
 PAIR = ("text", "text_pair", "label")

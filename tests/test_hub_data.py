@@ -22,14 +22,14 @@ from hub_server import Hub, serve
 from lowres import hub_data
 from lowres.errors import DataError, HubError
 from lowres.locations import Origin
-from lowres.recipe import DataSource
+from lowres.recipe_data import DataSource
 
 LOADS = """
 import json, sys
 from lowres import hub_data
 from lowres.errors import LowresError
 from lowres.locations import Origin
-from lowres.recipe import DataSource
+from lowres.recipe_data import DataSource
 
 for line in sys.stdin:
     spec = json.loads(line)

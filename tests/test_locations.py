@@ -8,7 +8,7 @@ import pytest
 from lowres import locations
 from lowres.errors import DataError
 from lowres.locations import Origin
-from lowres.recipe import DataSource
+from lowres.recipe_data import DataSource
 from lowres.registry import PACKAGE_DIR
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from lowres import adapter_files, bases, data, lora, model, predict, rating
 from lowres.cli import app
 from lowres.errors import DataError
-from lowres.recipe import DataSource
+from lowres.recipe_data import DataSource
 
 
 @pytest.fixture

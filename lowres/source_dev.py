@@ -1,0 +1,58 @@
+"""The source's dev set, which checkpoints are chosen by; no target's ever is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lowres import inference
+from lowres.data import LabelledData
+from lowres.hardware import Hardware
+from lowres.recipe import Recipe
+from lowres.stats import collapsed, value_of
+from lowres.training_callbacks import from_main
+
+
+class SourceDev:
+    """The source's dev set, as the model answers it."""
+
+    def __init__(
+        self, recipe: Recipe, data: LabelledData, tokenizer: Any, hardware: Hardware
+    ) -> None:
+        self.metric = chosen_metric(recipe, data.labels)
+        self._recipe = recipe
+        self._data = data
+        self._tokenizer = tokenizer
+        self._hardware = hardware
+        self._gold = list(data.dev[recipe.task.gold_field])
+
+    def score(self, network: Any) -> float:
+        """The metric that checkpoints are chosen by."""
+        score = value_of(self.metric, self._gold, self._answers(network), self._data.labels)
+        # two kinds of GPU may differ in the last digit, and then about the best checkpoint
+        return float(from_main(score))
+
+    def collapsed(self, network: Any) -> bool:
+        """Whether nearly all answers are one label."""
+        return bool(from_main(collapsed(self._answers(network), self._gold)))
+
+    def _answers(self, network: Any) -> list[Any]:
+        recipe = self._recipe
+        answers = inference.predict(
+            network,
+            self._tokenizer,
+            recipe.task,
+            self._data.labels,
+            self._data.dev,
+            self._hardware,
+            recipe.train.max_tokens,
+            recipe.evaluate.batch_tokens,
+        )
+        return [answer.answer for answer in answers]
+
+
+def chosen_metric(recipe: Recipe, labels: Sequence[str]) -> str:
+    """The metric that checkpoints are chosen by: the recipe's first, or the task's own."""
+    if recipe.evaluate.metrics != "auto":
+        return recipe.evaluate.metrics[0]
+    return str(recipe.task.metrics(labels)[0])
