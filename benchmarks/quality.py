@@ -1,0 +1,155 @@
+"""What 8-bit and 4-bit weights cost in quality: the real-data recipes with none / 8bit / 4bit.
+
+    python benchmarks/quality.py run                        # every cell that is not there yet
+    python benchmarks/quality.py run sentiment-nusax --seeds 1
+    python benchmarks/quality.py table
+
+A cell is a recipe, a quantization and a seed, with e5-small, without baselines. Its scores are
+added to benchmarks/results/quality.json as soon as they are there, and its run folder is removed;
+what is in the file is not run again. Losses are paired: the same seed, the same languages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import real_data
+import tables
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT = ROOT / "benchmarks" / "results" / "quality.json"
+RUNS = ROOT / "runs" / "quality"
+RECIPES = ("sentiment-nusax", "topics-sib200", "pos-ud")
+WEIGHTS = ("none", "8bit", "4bit")
+
+
+def read() -> dict[str, Any]:
+    """What was measured, by `recipe/quantization/seed`."""
+    found: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
+    return found
+
+
+def command(recipe: str, weights: str, seed: int, out: Path) -> list[str]:
+    """The `lowres run` of one cell."""
+    return [
+        "lowres",
+        "run",
+        recipe,
+        *real_data.overrides(recipe),
+        f"base.quantization={weights}",
+        "evaluate.baselines=[majority]",
+        f"seeds={seed}",
+        "--out",
+        str(out),
+    ]
+
+
+def run_cell(recipe: str, weights: str, seed: int) -> None:
+    """Train and score one cell, and keep its scores."""
+    out = RUNS / f"{recipe}-{weights}-{seed}"
+    words = command(recipe, weights, seed, out)
+    print("$", shlex.join(words), flush=True)
+    words[0] = str(Path(sys.executable).with_name("lowres"))
+    # 3: a score must not be trusted; it is a result all the same
+    status = subprocess.run(words, cwd=ROOT, check=False).returncode
+    if status not in (0, 3):
+        sys.exit(status)
+    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    metric = real_data.metric_of(results)
+    scores = {
+        each["language"]: round(each["value"], 4)
+        for each in results["scores"]
+        if each["system"] == "adapter" and each["metric"] == metric
+    }
+    kept = read()
+    kept[f"{recipe}/{weights}/{seed}"] = {
+        "metric": metric,
+        "source": results["recipe"]["languages"]["source"],
+        "scores": scores,
+        "status": results["seeds"][0]["status"],
+        "machine": tables.machine(),
+    }
+    KEPT.parent.mkdir(parents=True, exist_ok=True)
+    KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    shutil.rmtree(out)
+
+
+def losses(kept: dict[str, Any], recipe: str, weights: str) -> list[dict[str, float]]:
+    """Points lost against float32 weights, by language, one mapping a seed that both have."""
+    found = []
+    for name, cell in kept.items():
+        study, side, seed = name.split("/")
+        beside = kept.get(f"{recipe}/none/{seed}")
+        if (study, side) != (recipe, weights) or beside is None:
+            continue
+        targets = [code for code in cell["scores"] if code not in cell["source"]]
+        found.append(
+            {code: 100 * (beside["scores"][code] - cell["scores"][code]) for code in targets}
+        )
+    return found
+
+
+def table(kept: dict[str, Any]) -> list[str]:
+    """A row a recipe and quantization: scores, mean loss with its spread over seeds, worst."""
+    lines = [
+        "| recipe | weights | seeds | targets, mean | mean loss, points (each seed's) "
+        "| worst language (mean of seeds) |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for recipe in RECIPES:
+        for weights in WEIGHTS:
+            cells = [c for n, c in kept.items() if n.startswith(f"{recipe}/{weights}/")]
+            if not cells:
+                continue
+            mean = fmean(
+                score
+                for cell in cells
+                for code, score in cell["scores"].items()
+                if code not in cell["source"]
+            )
+            line = f"| {recipe} | {weights} | {len(cells)} | {mean:.3f} |"
+            lost = losses(kept, recipe, weights)
+            if weights == "none" or not lost:
+                lines.append(f"{line} | |")
+                continue
+            each = [fmean(seed.values()) for seed in lost]
+            by_language = {code: fmean(seed[code] for seed in lost) for code in lost[0]}
+            worst = max(by_language, key=lambda code: by_language[code])
+            spread = f" ± {stdev(each):.2f}" if len(each) > 1 else ""
+            shown = ", ".join(f"{value:+.2f}" for value in each)
+            lines.append(
+                f"{line} {fmean(each):+.2f}{spread} ({shown}) | {worst} {by_language[worst]:+.1f} |"
+            )
+    return lines
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    does = parser.add_subparsers(dest="does", required=True)
+    running = does.add_parser("run")
+    running.add_argument("recipes", nargs="*", metavar="RECIPE", default=list(RECIPES))
+    running.add_argument("--weights", nargs="+", choices=WEIGHTS, default=list(WEIGHTS))
+    running.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    does.add_parser("table")
+    given = parser.parse_args()
+    if given.does == "table":
+        print("\n".join(table(read())))
+        return
+    for seed in given.seeds:
+        for recipe in given.recipes:
+            for weights in given.weights:
+                if f"{recipe}/{weights}/{seed}" not in read():
+                    run_cell(recipe, weights, seed)
+
+
+if __name__ == "__main__":
+    main()
