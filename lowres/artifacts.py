@@ -25,6 +25,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
+from lowres import recipe_loading
 from lowres.energy import EnergyMeter
 from lowres.errors import LowresError, RunError
 
@@ -251,7 +252,7 @@ class RunFolder:
             return
         kept = self.path / RECIPE
         if kept.is_file():
-            if kept.read_text(encoding="utf-8") != recipe_yaml:
+            if not recipe_loading.same(kept.read_text(encoding="utf-8"), recipe_yaml):
                 raise RunError(
                     f"{self.path}: holds the run of another recipe (compare {kept}); give --out "
                     "another folder, or remove this one"

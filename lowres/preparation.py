@@ -16,6 +16,7 @@ from lowres.artifacts import RunFolder
 from lowres.errors import RunError
 from lowres.progress import Progress
 from lowres.recipe import Base, Recipe
+from lowres.recipe_loading import identity
 from lowres.recipe_text import Adapt, Text
 from lowres.variants import BASE_AS_IS, EXTENDED_ONLY, OLD_VOCABULARY, Variant, few_shot
 
@@ -196,10 +197,11 @@ def _adapted(recipe: Recipe, located: LocatedBase, folder: RunFolder, place: str
 
 
 def _inputs(recipe: Recipe, located: LocatedBase, texts: tuple[LanguageText, ...]) -> str:
+    whole = identity(recipe)
     sections = {
-        name: getattr(recipe, name).model_dump(mode="json")
+        name: whole[name]
         for name in ("text", "tokenizer", "adapt", "base")
-        if getattr(recipe, name) is not None
+        if whole[name] is not None
     }
     where = [located.hub_id, located.revision, located.obtained]
     learnt = [text.digest() for text in texts]

@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
 
 from lowres import recipe_faults, registry
 from lowres.errors import LowresError, RecipeError, nearest
@@ -21,6 +22,9 @@ from lowres.recipe_faults import Lines, Location, dotted
 
 EMPTY = "the file is empty; `lowres new {stem}-new.yaml` asks a few questions and writes a recipe"
 SHAPE = "a recipe is a mapping of sections such as 'base:'"
+LATER: tuple[str, ...] = ()
+"""Keys that came when there were runs already, such as `train.augment`. At its default such a key
+is no part of what a run is: runs from before it stay what they are."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,60 @@ def dump(recipe: Recipe) -> str:
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
 
 
+def identity(recipe: Recipe) -> dict[str, Any]:
+    """The resolved recipe as plain data: what a run is, and what its results depend on.
+
+    Without `publish`, and without the keys of `LATER` that are at their defaults.
+    """
+    return _without_later(recipe.model_dump(mode="json", exclude={"publish"}))
+
+
 def digest(recipe: Recipe) -> str:
-    """Eight hexadecimal digits of the resolved recipe: two studies never share a folder."""
-    plain = json.dumps(recipe.model_dump(mode="json", exclude={"publish"}), sort_keys=True)
+    """Eight hexadecimal digits of `identity`: two studies never share a folder."""
+    plain = json.dumps(identity(recipe), sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()[:8]
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two resolved recipes, as `dump` writes them (one perhaps before a key of `LATER`
+    came), are the same study."""
+    if one == other:
+        return True
+    try:
+        trees = [yaml.safe_load(text) for text in (one, other)]
+    except (yaml.YAMLError, ValueError):  # a file that somebody has changed
+        return False
+    if not all(isinstance(tree, dict) for tree in trees):
+        return False
+    first, second = (_without_later(tree) for tree in trees)
+    return first == second
+
+
+def _without_later(tree: dict[str, Any]) -> dict[str, Any]:
+    """Plain data of a recipe without the keys of `LATER` that are at their defaults."""
+    tree = copy.deepcopy(tree)
+    for key in LATER:
+        *above, last = key.split(".")
+        section: Any = tree
+        for part in above:
+            section = section.get(part) if isinstance(section, dict) else None
+        if isinstance(section, dict) and last in section and section[last] == _default(key):
+            del section[last]
+    return tree
+
+
+def _default(key: str) -> Any:
+    """The default of a dotted key as plain data; its sections are types, or a type or null."""
+    *above, last = key.split(".")
+    section: type[BaseModel] = Recipe
+    for part in above:
+        kind = section.model_fields[part].annotation
+        (section,) = (
+            each
+            for each in (kind, *get_args(kind))
+            if isinstance(each, type) and issubclass(each, BaseModel)
+        )
+    return to_jsonable_python(section.model_fields[last].get_default(call_default_factory=True))
 
 
 def schema() -> dict[str, Any]:

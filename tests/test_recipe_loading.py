@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import hashlib
+import json
+
 import pytest
 import yaml
 
@@ -279,3 +282,29 @@ def test_all_faults_of_the_sections_on_text_are_told_at_once(study):
         "tokenizer.extend.init",
         "lora.dora",
     ]
+
+
+def test_a_key_that_came_later_changes_no_run_that_does_not_use_it(study, monkeypatch):
+    path = study()
+    before, text = recipe_loading.digest(load(path)), dump(load(path))
+    # as if `lora.dora` and `train.augment` had just come
+    monkeypatch.setattr(recipe_loading, "LATER", ("lora.dora", "train.augment", "adapt.steps"))
+    now = recipe_loading.digest(load(path))
+    assert now != before
+    old = yaml.safe_load(text)
+    del old["lora"]["dora"], old["train"]["augment"]
+    monkeypatch.setattr(recipe_loading, "LATER", ())
+    plain = json.dumps(old, sort_keys=True)
+    assert now == hashlib.sha256(plain.encode()).hexdigest()[:8]
+    monkeypatch.setattr(recipe_loading, "LATER", ("lora.dora", "train.augment"))
+    used = load(path, ["lora.dora=true"])
+    assert recipe_loading.digest(used) not in (now, before)
+    assert recipe_loading.same(yaml.safe_dump(old), text)
+    assert not recipe_loading.same(yaml.safe_dump(old), dump(used))
+    assert not recipe_loading.same("a: [", text)
+    assert not recipe_loading.same("a", text)
+
+
+def test_every_later_key_is_a_key_with_a_default():
+    for key in recipe_loading.LATER:
+        recipe_loading._default(key)
