@@ -52,9 +52,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "lowres needs Python 3.11 or later: PYTHON=/path/to/python make" >&2; exit 2; }
 	@echo "setting up $(VENV) with $(PYTHON) (some minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) -e '.[offline,dev,onnx,ray]'
+	@$(PIP) -e '.[offline,dev,onnx,ray,advisor]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.installed
-	@$(PIP) -e '.[offline,dev,onnx,ray,docs]'
+	@$(PIP) -e '.[offline,dev,onnx,ray,advisor,docs]'
 	@touch $@

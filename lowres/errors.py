@@ -64,6 +64,10 @@ class DeviceError(LowresError):
     """This machine cannot do what the recipe asks; says which key to change."""
 
 
+class MissingPackageError(LowresError):
+    """Something that an extra of lowres brings is asked for and not installed."""
+
+
 class Interrupted(LowresError):  # noqa: N818 - an event, not an error
     """Ctrl-C or SIGTERM; the run folder is whole and resumes."""
 
