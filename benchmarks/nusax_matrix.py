@@ -1,12 +1,12 @@
 """Every language of NusaX as a source for every other: 12 x 12 sentiment scores with e5-small.
 
-    python benchmarks/nusax_matrix.py run                     # all rows, two at once; goes on where it was
-    python benchmarks/nusax_matrix.py run --only ind_Latn     # one row
-    python benchmarks/nusax_matrix.py write                   # finished rows -> benchmarks/results
-    python benchmarks/nusax_matrix.py table                   # what was written, as a table
+    python benchmarks/nusax_matrix.py run                   # two rows at once; goes on where it was
+    python benchmarks/nusax_matrix.py run --only ind_Latn   # one row
+    python benchmarks/nusax_matrix.py write                 # finished rows -> benchmarks/results
+    python benchmarks/nusax_matrix.py table                 # what was written, as a table
 
-A row is a `lowres run` of its own (runs/nusax-matrix/SOURCE): one language trains on its 500 sentences,
-all twelve test sets of 400 are answered. One thread a process.
+A row is a `lowres run` of its own (runs/nusax-matrix/SOURCE): one language trains on its 500
+sentences, all twelve test sets of 400 are answered. One thread a process.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from lowres import (
     cli_plan,
     cli_predict,
     cli_publish,
+    cli_suggest,
     cli_sweep,
     cli_tokenizer,
 )
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.add_typer(cli_tokenizer.app, name="tokenizer")
 app.command(name="adapt")(cli_adapt.adapt)
 app.command(name="compare")(cli_compare.compare)
+app.command(name="suggest")(cli_suggest.suggest)
 app.command(name="sweep")(cli_sweep.sweep)
 app.command(name="evaluate")(cli_evaluate.evaluate)
 app.command(name="plan")(cli_plan.plan)

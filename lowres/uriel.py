@@ -79,6 +79,16 @@ class Distances:
         known = [d for d in (self.syntactic, self.phonological, self.inventory) if d is not None]
         return sum(known) / len(known) if known else None
 
+    @property
+    def apart(self) -> float | None:
+        """Mean of family and place, which are known of nearly every language; None unless both.
+
+        Grammar is left out: it is known of few, and means over other kinds each cannot be compared.
+        """
+        if self.genetic is None or self.geographic is None:
+            return None
+        return (self.genetic + self.geographic) / 2
+
 
 UNKNOWN: Final = Distances(None, None, None, None, None)
 
@@ -88,7 +98,7 @@ def family(code: str) -> str | None:
 
     Needs no package for FLORES languages; any other is looked up where the package is there.
     """
-    language = _member(code)
+    language = member(code)
     if language in _families():
         return _families()[language]
     groups = _lineages().get(language) if present() else None
@@ -101,7 +111,7 @@ def lineage(code: str) -> tuple[str, ...]:
     Raises `MissingPackageError` without the package.
     """
     _need()
-    return _lineages().get(_member(code), ())
+    return _lineages().get(member(code), ())
 
 
 @cache
@@ -126,7 +136,7 @@ def distances(a: str, b: str) -> Distances:
     Raises `MissingPackageError` without the package.
     """
     _need()
-    first, second = _member(a), _member(b)
+    first, second = member(a), member(b)
     if first == second:
         return Distances(0.0, 0.0, 0.0, 0.0, 0.0)
     return Distances(
@@ -147,7 +157,8 @@ def _need() -> None:
         )
 
 
-def _member(code: str) -> str:
+def member(code: str) -> str:
+    """ISO 639-3 code of a language, a macrolanguage by its member: `swa_Latn` -> `swh`."""
     language = code[:3].lower()
     return _MEMBERS.get(language, language)
 

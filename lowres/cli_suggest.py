@@ -1,0 +1,173 @@
+"""`lowres suggest`: which sources and bases to try for a language, and what to do first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lowres.cli_guard import guarded
+from lowres.errors import BaseModelError, DataError, HubError, LowresError, nearest
+
+if TYPE_CHECKING:
+    from lowres.diagnose import Finding, Text
+    from lowres.progress import Progress
+    from lowres.suggest import Labelled, Suggestion
+
+SHOWN = 10
+"""Sources in the table; `--json` has all."""
+
+
+@guarded
+def suggest(
+    target: Annotated[str, typer.Option(help="Language to transfer to, e.g. xho_Latn.")],
+    text: Annotated[
+        Path | None, typer.Option(help="UTF-8 text of it, one sentence a line.")
+    ] = None,
+    labelled: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Labelled examples of a possible source: zul_Latn=FILE, or a file in a folder "
+            "of that name; again for more."
+        ),
+    ] = None,
+    parallel: Annotated[
+        list[str] | None,
+        typer.Option(help="Translation of --text, line by line: zul_Latn=FILE; again for more."),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classification, pairs or tagging; chooses the record.")
+    ] = None,
+    base: Annotated[
+        list[str] | None,
+        typer.Option(help="A base's name, Hub id or folder; again to compare. Default: e5-small."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Machine-readable standard output.")
+    ] = False,
+) -> None:
+    """Rank source languages and bases for a target, with the reasons, and say what to do first."""
+    from lowres import advice, bases, corpus, diagnose, languages, quiet, registry
+    from lowres import suggest as suggesting
+    from lowres.progress import Terminal
+
+    code = languages.of_option("--target", target)
+    if task is not None and task not in registry.names("tasks"):
+        known = registry.names("tasks")
+        raise LowresError(f"--task: unknown {task!r}{nearest(task, known)} ({', '.join(known)})")
+    names = base or ["e5-small"]
+    for name in names:
+        _by_option(lambda name=name: bases.check_name(name))
+    opened = diagnose.open_text(text, code) if text else None
+    files = [suggesting.labelled(given) for given in labelled or []]
+    _check_distinct(files)
+    progress = Terminal()
+    quiet.libraries()
+    findings = _findings(names, opened)
+    views = suggesting.base_views(code, names, findings)
+    retrieved = _retrieved(views[0].name, opened, parallel or [], progress)
+    ranked = suggesting.sources(code, task, opened, files, retrieved)
+    words = corpus.words(corpus.sample(opened.path)) if opened else None
+    best = views[0]
+    steps = advice.steps(
+        code, best.name, best.finding, best.seen, words, [source.code for source in ranked]
+    )
+    notes = [*(opened.notes if opened else ()), *suggesting.notes(code, opened, files, task)]
+    said = suggesting.Suggestion(code, task, ranked, tuple(views), steps, tuple(notes))
+    if as_json:
+        typer.echo(json.dumps(suggesting.plain(said), indent=1, ensure_ascii=False))
+    else:
+        _show(said)
+
+
+def _by_option(look: Any) -> Any:
+    """What a function returns; its errors about `base.name`, a recipe's key, name the option."""
+    try:
+        return look()
+    except (BaseModelError, HubError) as error:
+        said = str(error).replace("base.name: ", "--base: ").replace("base.name", "--base")
+        raise type(error)(said) from error
+
+
+def _check_distinct(files: Sequence[Labelled]) -> None:
+    codes = [file.code for file in files]
+    twice = sorted({code for code in codes if codes.count(code) > 1})
+    if twice:
+        raise DataError(f"--labelled: {', '.join(twice)} given twice; join the files")
+
+
+def _findings(names: Sequence[str], opened: Text | None) -> Mapping[str, Finding]:
+    from lowres import bases, model
+    from lowres import suggest as suggesting
+
+    if opened is None:
+        return {}
+    return {
+        name: suggesting.look(
+            name, model.load_tokenizer(_by_option(lambda name=name: bases.locate(name))), opened
+        )
+        for name in names
+    }
+
+
+def _retrieved(
+    base: str, opened: Text | None, parallel: Sequence[str], progress: Progress
+) -> dict[str, float]:
+    """Source -> share of parallel lines that find each other in the base."""
+    if not parallel:
+        return {}
+    if opened is None:
+        raise LowresError("--parallel: its lines translate those of --text; give --text too")
+    from lowres import bases, corpus, hardware, languages, retrieval
+
+    encoder = retrieval.Encoder(_by_option(lambda: bases.locate(base)), hardware.detect())
+    found = {}
+    for given in parallel:
+        code, mark, name = given.partition("=")
+        if not mark:
+            raise LowresError(f"--parallel {given}: write whose it is: --parallel zul_Latn=FILE")
+        pairs = corpus.pairs(opened.path, Path(name), "--text", "--parallel").pairs
+        chosen = [pairs[index] for index in retrieval.spread(len(pairs))]
+        with progress.bar(f"parallel lines, {code}", 2 * len(chosen)) as advance:
+            mine, theirs = (
+                encoder.vectors([pair[side] for pair in chosen], advance) for side in (0, 1)
+            )
+        found[languages.of_option("--parallel", code)] = retrieval.accuracy(mine, theirs)
+    return found
+
+
+def _show(said: Suggestion) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from lowres.languages import describe
+
+    console = Console()
+    plain: Any = {"highlight": False, "markup": False, "soft_wrap": True}
+    console.print(f"{describe(said.target).name} ({said.target})", style="bold", **plain)
+    for heading, rows in (
+        ("source", [(source.code, source.reasons) for source in said.sources[:SHOWN]]),
+        ("base", [(view.name, view.reasons) for view in said.bases]),
+    ):
+        if not rows:
+            continue
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("", justify="right")
+        table.add_column(heading, no_wrap=True)
+        table.add_column("because")
+        for place, (name, reasons) in enumerate(rows, 1):
+            table.add_row(str(place), escape(name), escape("\n".join(reasons) or "nothing known"))
+        console.print(table)
+    left = len(said.sources) - SHOWN
+    if left > 0:
+        console.print(f"{left} more sources: --json", style="dim", **plain)
+    for number, step in enumerate(said.steps, 1):
+        console.print(f"{number}. {step.word}: {step.why}", **plain)
+        console.print(f"   {step.how}", style="dim", **plain)
+    for note in said.notes:
+        console.print(f"note: {note}", style="dim", **plain)

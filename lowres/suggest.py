@@ -1,0 +1,356 @@
+"""`lowres suggest`: which source languages and which bases to try for a target, and why.
+
+Sources stand in the order of what is known of them. The order is checked against measured transfer
+in docs/advisor.md; the figure behind it foretells no score, so it is not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lowres import corpus, diagnose, languages, readers, record, uriel, wordlists
+from lowres.advice import Step
+from lowres.columns import USUAL
+from lowres.diagnose import Finding, Text
+from lowres.errors import DataError, LanguageError
+from lowres.fertility import figures
+
+EVIDENCE: Final = ("measured", "words", "retrieval", "closeness")
+"""What sources are ordered by, all that is known of them alike; `closeness` only for sources of
+which nothing was measured. See docs/advisor.md for what each is worth."""
+XLMR_BASES: Final = frozenset({"e5-small", "e5-base", "xlm-roberta-base", "xlm-roberta-large"})
+"""Bases whose pretraining languages are known here: those of XLM-R."""
+_ORDER: Final = ("fine", "extend", "script unknown", "replace")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A file of labelled examples of a possible source."""
+
+    code: str
+    path: Path
+    lines: tuple[str, ...]
+    """Its texts, tokens joined by spaces."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A language to take labels from, and all that is known of it beside the target."""
+
+    code: str
+    examples: int | None
+    """In its labelled file; None where none was given."""
+    family: str | None
+    distances: uriel.Distances
+    measured: record.Measured | None
+    shared: wordlists.Shared | None
+    retrieval: float | None
+    """Share of parallel lines that find each other in the base (`retrieval.accuracy`)."""
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BaseView:
+    """A base, and what its tokenizer makes of the target's text."""
+
+    name: str
+    seen: bool | None
+    """Whether its pretraining had the target in this script; None where that is not known here."""
+    finding: Finding | None
+    """None without text."""
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """All that `lowres suggest` says."""
+
+    target: str
+    task: str | None
+    sources: tuple[Source, ...]
+    bases: tuple[BaseView, ...]
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...]
+    """What could not be said, and what would change that."""
+
+
+def labelled(given: str) -> Labelled:
+    """`zul_Latn=FILE`, or a FILE whose name or folder is the language's code.
+
+    Raises `LanguageError` for a language that nobody says, `DataError` for a file that holds no
+    texts.
+    """
+    code, mark, name = given.partition("=")
+    path = Path(name if mark else given)
+    if mark:
+        language = languages.of_option("--labelled", code)
+    else:
+        named = [part for part in (path.stem, *reversed(path.parent.parts)) if _is_code(part)]
+        if not named:
+            raise LanguageError(
+                f"--labelled {given}: neither the file nor a folder is named by a language code "
+                "such as zul_Latn; write --labelled zul_Latn=FILE"
+            )
+        language = languages.canonical(named[0])
+    return Labelled(language, path, tuple(_texts(path)))
+
+
+def _is_code(text: str) -> bool:
+    try:
+        languages.canonical(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _texts(path: Path) -> list[str]:
+    if not path.is_file():
+        raise DataError(f"--labelled {path}: no such file; expected labelled examples")
+    table = readers.read(path, "auto", "auto")
+    for field in ("tokens", "text"):
+        column = next((name for name in USUAL[field] if name in table.columns), None)
+        if column is not None:
+            at = table.columns.index(column)
+            cells = [row[at] for row in table.rows]
+            return [" ".join(c) if isinstance(c, list) else c or "" for c in cells]
+    raise DataError(
+        f"--labelled {path}: no column of texts among {', '.join(table.columns)}; expected one of "
+        f"{', '.join((*USUAL['tokens'], *USUAL['text']))}"
+    )
+
+
+def sources(
+    target: str,
+    task: str | None,
+    text: Text | None,
+    files: Sequence[Labelled],
+    retrieved: Mapping[str, float],
+    tables: Sequence[record.Table] | None = None,
+) -> tuple[Source, ...]:
+    """Source languages, the best first.
+
+    Args:
+        target: FLORES code.
+        task: of the study, which chooses the measured tables; None for all of them.
+        text: of the target.
+        files: of the possible sources; without any, all sources of the record are looked at.
+        retrieved: source -> `retrieval.accuracy`.
+        tables: the record to use in place of the one that lowres carries.
+    """
+    measured = {
+        uriel.member(code): found for code, found in record.measured(target, task, tables).items()
+    }
+    own = {file.code: file for file in files if uriel.member(file.code) != uriel.member(target)}
+    codes = sorted(own) if files else _recorded(target, task, tables)
+    mine = wordlists.profile(corpus.sample(text.path).splitlines()) if text else None
+    found = []
+    for code in codes:
+        shared = None
+        if mine and code in own:
+            shared = wordlists.shared(mine, wordlists.profile(own[code].lines))
+        distances = uriel.distances(target, code) if uriel.present() else uriel.UNKNOWN
+        bare = Source(
+            code,
+            len(own[code].lines) if code in own else None,
+            uriel.family(code),
+            distances,
+            measured.get(uriel.member(code)),
+            shared,
+            retrieved.get(code),
+            (),
+        )
+        found.append(Source(**{**_fields(bare), "reasons": tuple(_reasons(bare, target))}))
+    return tuple(ordered(found))
+
+
+def _fields(source: Source) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in source.__dataclass_fields__}
+
+
+def _recorded(target: str, task: str | None, tables: Sequence[record.Table] | None) -> list[str]:
+    every = {source for table in record.known(task, tables) for source in table.sources}
+    return sorted(code for code in every if uriel.member(code) != uriel.member(target))
+
+
+def evidence(source: Source) -> dict[str, float]:
+    """What is known of a source, each the higher the better."""
+    found: dict[str, float] = {}
+    if source.measured is not None:
+        found["measured"] = source.measured.standing
+    if source.shared is not None:
+        found["words"] = source.shared.letters
+    if source.retrieval is not None:
+        found["retrieval"] = source.retrieval
+    if source.distances.apart is not None:
+        found["closeness"] = 1 - source.distances.apart
+    return found
+
+
+def ordered(found: Sequence[Source], using: Sequence[str] = EVIDENCE) -> list[Source]:
+    """Best first: by the mean place in each piece of evidence, over those known of a source."""
+    known = [evidence(source) for source in found]
+    places = {kind: _places([its.get(kind) for its in known]) for kind in using}
+
+    def mean(at: int) -> float:
+        kinds = [k for k in using if k != "closeness" and places[k][at] is not None]
+        if not kinds or ("measured" not in kinds and "measured" in using):
+            kinds += [k for k in using if k == "closeness" and places[k][at] is not None]
+        values = [value for kind in kinds if (value := places[kind][at]) is not None]
+        return sum(values) / len(values) if values else -1.0
+
+    order = sorted(range(len(found)), key=lambda at: (-mean(at), found[at].code))
+    return [found[at] for at in order]
+
+
+def _places(values: Sequence[float | None]) -> list[float | None]:
+    """1 for the highest, 0 for the lowest, evenly between, equal ones alike; None stays None."""
+    known = sorted(value for value in values if value is not None)
+    last = max(1, len(known) - 1)
+    return [
+        None if value is None else (known.index(value) + (known.count(value) - 1) / 2) / last
+        for value in values
+    ]
+
+
+def _reasons(source: Source, target: str) -> list[str]:
+    """In words, what speaks for and against a source."""
+    said = []
+    if source.measured is not None:
+        m = source.measured
+        said.append(
+            f"measured: standing {m.standing:.2f} of 1 on {m.targets} other targets{_near(source)}"
+        )
+    own = uriel.family(target)
+    if source.family is not None and own is not None:
+        same = "also " if source.family == own else ""
+        said.append(f"family: {same}{source.family}" + ("" if same else f", target {own}"))
+    if target.split("_")[1] != source.code.split("_")[1]:
+        said.append(f"another script ({source.code.split('_')[1]})")
+    if source.shared is not None:
+        said.append(f"{source.shared.words:.0%} of the text's words are words of its examples")
+    if source.retrieval is not None:
+        said.append(f"{source.retrieval:.0%} of parallel lines find each other in the base")
+    return said
+
+
+def _near(source: Source) -> str:
+    """Which measured target counted most, and how near it is."""
+    m = source.measured
+    if m is None or m.distance is None:
+        return ", all of them alike"
+    if uriel.member(m.nearest) == uriel.member(source.code):
+        return ", near ones first, and it is itself the nearest of them"
+    far = ", which is not near" if m.distance >= record.FAR else ""
+    return f", near ones first (nearest: {m.nearest}{far})"
+
+
+def base_views(
+    target: str, names: Sequence[str], findings: Mapping[str, Finding]
+) -> list[BaseView]:
+    """Bases, the best first: verdict, then seen in pretraining, then unknown pieces, then length.
+
+    Args:
+        target: FLORES code.
+        names: of bases.
+        findings: name -> `diagnose.examine` of the target's text; empty without text.
+    """
+    views = [_view(target, name, findings.get(name)) for name in names]
+
+    def key(view: BaseView) -> tuple[int, bool, float, float]:
+        if view.finding is None:
+            return (0, view.seen is not True, 0.0, 0.0)
+        m = view.finding.measured
+        worst = _ORDER.index(view.finding.verdict.word)
+        return (worst, view.seen is not True, round(m.unknown_share, 3), m.pieces_a_character)
+
+    return sorted(views, key=key)
+
+
+def seen(base: str, target: str) -> bool | None:
+    """Whether a base's pretraining had a language in its script; None where lowres cannot tell."""
+    if base not in XLMR_BASES:
+        return None
+    own = {code for code in languages.XLMR_SEEN if code[4:] == target[4:]}
+    return uriel.member(target) in {uriel.member(code) for code in own}
+
+
+def _view(target: str, name: str, finding: Finding | None) -> BaseView:
+    reasons = []
+    had = seen(name, target)
+    if had is not None:
+        reasons.append(f"pretrained with {'' if had else 'no '}{target}")
+    if finding is not None:
+        reasons.append(f"tokenizer {finding.verdict.word}: {finding.verdict.reason}")
+        m, e = finding.measured, finding.base.english
+        reasons.append(f"{m.unknown_share:.1%} unknown pieces")
+        if m.fertility is not None and e.fertility is not None:
+            reasons.append(f"{m.fertility:.2f} pieces a word (English {e.fertility:.2f})")
+    return BaseView(name, had, finding, tuple(reasons))
+
+
+def notes(target: str, text: Text | None, files: Sequence[Labelled], task: str | None) -> list[str]:
+    """What could not be said, and what would change that."""
+    said = []
+    if text is None:
+        said.append(
+            "no --text: nothing is said of words and tokenizers; a few thousand lines of "
+            f"{target} would allow it"
+        )
+    if not files:
+        said.append(
+            "no --labelled files: the sources are those of the record, whether you have labels of "
+            "them or not"
+        )
+    if not uriel.present():
+        said.append(
+            f"without the package {uriel.PACKAGE} no distances are known: all measured targets "
+            f"count alike, which orders sources worse; {uriel.INSTALL}"
+        )
+    elif record.known(task) and not any(table.task == task for table in record.tables()):
+        known = ", ".join(sorted({table.task for table in record.tables()}))
+        which = f"of {task} there is none" if task else "no --task was given"
+        said.append(f"the record is of {known}; {which}, so all of it is used")
+    return said
+
+
+def plain(said: Suggestion) -> dict[str, Any]:
+    """Everything as JSON has it."""
+    return {
+        "target": said.target,
+        "task": said.task,
+        "sources": [_plain_source(source) for source in said.sources],
+        "bases": [_plain_base(view) for view in said.bases],
+        "steps": [asdict(step) for step in said.steps],
+        "record": [
+            {"name": table.name, "task": table.task, "what": table.what, "source": table.source}
+            for table in record.known(said.task)
+        ],
+        "notes": list(said.notes),
+    }
+
+
+def _plain_source(source: Source) -> dict[str, Any]:
+    row = asdict(source)
+    row["distances"]["typological"] = source.distances.typological
+    return row
+
+
+def _plain_base(view: BaseView) -> dict[str, Any]:
+    found = view.finding
+    return {
+        "name": view.name,
+        "seen": view.seen,
+        "verdict": found and found.verdict.word,
+        "reason": found and found.verdict.reason,
+        "measured": found and figures(found.measured),
+        "reasons": list(view.reasons),
+    }
+
+
+def look(name: str, tokenizer: Any, text: Text) -> Finding:
+    """One base's tokenizer on the target's text; its unreachable pieces are not looked for."""
+    english = diagnose.measure(tokenizer, diagnose.english_lines())
+    return diagnose.examine(diagnose.Base(name, tokenizer, english, None, False), text)
