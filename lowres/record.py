@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from lowres import uriel
 
-NEARNESS: Final = 0.1
+NEARNESS: Final = 0.05
 """A measured target counts exp(-d / this), d its distance (`uriel.Distances.apart`). Chosen on
 the 22 targets of MasakhaNER's table that are no part of MasakhaNER 2.0; see docs/advisor.md."""
 FAR: Final = 0.5

@@ -19,8 +19,10 @@ from lowres.errors import DataError, LanguageError
 from lowres.fertility import figures
 
 EVIDENCE: Final = ("measured", "words", "retrieval", "closeness")
-"""What sources are ordered by, all that is known of them alike; `closeness` only for sources of
-which nothing was measured. See docs/advisor.md for what each is worth."""
+"""What sources are ordered by; docs/advisor.md says what each is worth."""
+CLOSENESS: Final = 0.1
+"""What closeness counts beside each of the others, where something was measured of a source; as
+much as they without. Chosen as `record.NEARNESS` is."""
 XLMR_BASES: Final = frozenset({"e5-small", "e5-base", "xlm-roberta-base", "xlm-roberta-large"})
 """Bases whose pretraining languages are known here: those of XLM-R."""
 _ORDER: Final = ("fine", "extend", "script unknown", "replace")
@@ -189,17 +191,26 @@ def evidence(source: Source) -> dict[str, float]:
     return found
 
 
-def ordered(found: Sequence[Source], using: Sequence[str] = EVIDENCE) -> list[Source]:
-    """Best first: by the mean place in each piece of evidence, over those known of a source."""
+def ordered(
+    found: Sequence[Source], using: Sequence[str] = EVIDENCE, closeness: float = CLOSENESS
+) -> list[Source]:
+    """Best first: by the mean place in each piece of evidence, over those known of a source.
+
+    Args:
+        found: in any order.
+        using: the pieces of evidence that count.
+        closeness: what it counts beside `measured`.
+    """
     known = [evidence(source) for source in found]
     places = {kind: _places([its.get(kind) for its in known]) for kind in using}
 
     def mean(at: int) -> float:
-        kinds = [k for k in using if k != "closeness" and places[k][at] is not None]
-        if not kinds or ("measured" not in kinds and "measured" in using):
-            kinds += [k for k in using if k == "closeness" and places[k][at] is not None]
-        values = [value for kind in kinds if (value := places[kind][at]) is not None]
-        return sum(values) / len(values) if values else -1.0
+        its = {kind: place for kind in using if (place := places[kind][at]) is not None}
+        weights = dict.fromkeys(its, 1.0)
+        if "measured" in its and "closeness" in its:
+            weights["closeness"] = closeness
+        total = sum(weights.values())
+        return sum(weights[kind] * its[kind] for kind in its) / total if total else -1.0
 
     order = sorted(range(len(found)), key=lambda at: (-mean(at), found[at].code))
     return [found[at] for at in order]

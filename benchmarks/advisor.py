@@ -1,0 +1,265 @@
+"""How well `lowres suggest` orders sources: rank correlation with measured transfer, and regret.
+
+    python benchmarks/advisor.py masakhaner   # the published table of MasakhaNER 2.0
+    python benchmarks/advisor.py nusax        # benchmarks/results/nusax_matrix.json, our own
+    python benchmarks/advisor.py choice       # what `record.NEARNESS` was chosen by
+
+A target is left out of the record before it is asked for. Beside each order: Spearman's correlation
+with the measured order, mean and least over targets; how far the first, and the best of the first
+three, are below the best source, in points of F1. Of MasakhaNER's table the places of all sources
+are published and F1 of a few, so there it is from .. to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from scipy.stats import spearmanr
+
+from lowres import record, suggest, uriel
+from lowres.diagnose import Text, open_text
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("LOWRES_DATA", ROOT.parent / "shared" / "data"))
+MATRIX = ROOT / "benchmarks" / "results" / "nusax_matrix.json"
+ANCHORS = ROOT / "benchmarks" / "results" / "masakhaner2_f1.tsv"
+RETRIEVAL = ROOT / "benchmarks" / "results" / "nusax_retrieval.json"
+PARALLEL_LINES = 200
+
+Order = Callable[[str], list[str]]
+Points = Callable[[str, str], tuple[float, float]]
+"""(target, source) -> least and most F1 that the source can have."""
+
+
+def evaluate(
+    name: str, order: Order, values: Mapping[str, Mapping[str, float]], points: Points
+) -> None:
+    """One line of the table; `values` are target -> source -> value, higher better."""
+    correlations, first, three = [], [], []
+    for target, measured in values.items():
+        codes = [code for code in order(target) if code in measured]
+        found = spearmanr(range(len(codes)), [-measured[code] for code in codes])
+        correlations.append(float(found.statistic))
+        best = max(measured, key=lambda code: measured[code])
+        top = points(target, best)[1]
+        bounds = [points(target, code) for code in codes[:3]]
+        first.append((top - bounds[0][1], top - bounds[0][0]))
+        best_of_three = max(codes[:3], key=lambda code: measured[code])
+        low, high = points(target, best_of_three)
+        three.append((top - high, top - low))
+    cells = [
+        name, f"{fmean(correlations):.2f}", f"{min(correlations):.2f}", _span(first), _span(three),
+    ]  # fmt: skip
+    print(f"| {' | '.join(cells)} |")
+
+
+def _span(bounds: Sequence[tuple[float, float]]) -> str:
+    low, high = fmean(b[0] for b in bounds), fmean(b[1] for b in bounds)
+    return f"{low:.1f}" if high - low < 0.05 else f"{low:.1f} to {high:.1f}"
+
+
+def head() -> None:
+    print("| order by | Spearman, mean | least | first below best | best of three below best |")
+    print("|---|---:|---:|---:|---:|")
+
+
+def by_distance(codes: Sequence[str], kind: str) -> Order:
+    """Nearest first; languages of which a distance is not known last."""
+
+    def order(target: str) -> list[str]:
+        def key(code: str) -> float:
+            value = getattr(uriel.distances(target, code), kind)
+            return 2.0 if value is None else float(value)
+
+        return sorted((code for code in codes if code != target), key=key)
+
+    return order
+
+
+def alike(table: record.Table) -> Order:
+    """By the record, all measured targets alike: the best source in general."""
+
+    def order(target: str) -> list[str]:
+        sums: dict[str, list[float]] = {}
+        for other in table.values:
+            if other != target:
+                for source, standing in table.standing(other).items():
+                    sums.setdefault(source, []).append(standing)
+        means = {source: fmean(found) for source, found in sums.items() if source != target}
+        return sorted(means, key=lambda source: -means[source])
+
+    return order
+
+
+def advised(table: record.Table, *kinds: str) -> Order:
+    """As `suggest` does without text: the record without the target, and closeness."""
+
+    def order(target: str) -> list[str]:
+        found = suggest.sources(target, table.task, None, (), {}, [table])
+        return [source.code for source in suggest.ordered(found, kinds or suggest.EVIDENCE)]
+
+    return order
+
+
+def masakhaner() -> None:
+    """42 sources for the 20 targets of MasakhaNER 2.0; the record without the target's column."""
+    table = next(table for table in record.tables() if table.name == "masakhaner2")
+    anchors = read_anchors()
+    values = {t: {s: -place for s, place in table.values[t].items()} for t in anchors}
+    codes = sorted(table.sources)
+
+    def points(target: str, source: str) -> tuple[float, float]:
+        place = table.values[target][source]
+        known = [(table.values[target][code], f1) for code, f1 in anchors[target].items()]
+        below = [f1 for at, f1 in known if at >= place]
+        return max(below, default=0.0), min(f1 for at, f1 in known if at <= place)
+
+    head()
+    evaluate("all there is without text (`suggest`)", advised(table), values, points)
+    evaluate("the record alone, near targets first", advised(table, "measured"), values, points)
+    evaluate("the record alone, all targets alike (no urielplus)", alike(table), values, points)
+    for kind in ("apart", "genetic", "geographic", "typological"):
+        evaluate(f"distance alone, {kind}", by_distance(codes, kind), values, points)
+    english = ["eng_Latn", *(code for code in codes if code != "eng_Latn")]
+    evaluate("English first, the rest by name", lambda target: english, values, points)
+
+
+def read_anchors() -> dict[str, dict[str, float]]:
+    """Target -> source -> published F1."""
+    found: dict[str, dict[str, float]] = {}
+    with ANCHORS.open(encoding="utf-8", newline="") as file:
+        rows = (line for line in file if not line.startswith("#"))
+        for row in csv.DictReader(rows, delimiter="\t"):
+            found.setdefault(row["target"], {})[row["source"]] = float(row["f1"])
+    return found
+
+
+def choice() -> None:
+    """The 22 targets of the table that are no part of MasakhaNER 2.0, for settings of the rule."""
+    table = next(table for table in record.tables() if table.name == "masakhaner2")
+    held = [target for target in table.values if target not in read_anchors()]
+    print("| nearness | closeness | Spearman, mean of 22 | place of first | of best of three |")
+    print("|---:|---:|---:|---:|---:|")
+    was = record.NEARNESS
+    for nearness in (0.02, 0.05, 0.1, 0.2):
+        record.NEARNESS = nearness  # type: ignore[misc]
+        found = {t: suggest.sources(t, table.task, None, (), {}, [table]) for t in held}
+        for closeness in (0.0, 0.1, 0.25, 0.5, 1.0):
+            correlations, first, three = [], [], []
+            for target, its in found.items():
+                order = suggest.ordered(its, suggest.EVIDENCE, closeness)
+                places = [table.values[target][source.code] for source in order]
+                correlations.append(float(spearmanr(range(len(places)), places).statistic))
+                first.append(places[0])
+                three.append(min(places[:3]))
+            figures = f"{fmean(correlations):.3f} | {fmean(first):.1f} | {fmean(three):.1f}"
+            print(f"| {nearness} | {closeness} | {figures} |")
+    record.NEARNESS = was  # type: ignore[misc]
+
+
+def nusax() -> None:
+    """12 x 12 of our own: text of every language, parallel lines; with and without each."""
+    from nusax_matrix import LANGUAGES
+
+    plain = json.loads(MATRIX.read_text(encoding="utf-8"))
+    rows = {source: row["scores"] for source, row in plain["rows"].items()}
+    values = {t: {s: 100 * rows[s][t] for s in rows if s != t} for t in LANGUAGES}
+    table = record.Table("nusax", "classification", "", "score", "", values)
+    found = sources_of(LANGUAGES, table)
+
+    def points(target: str, source: str) -> tuple[float, float]:
+        return values[target][source], values[target][source]
+
+    def using(*kinds: str) -> Order:
+        return lambda target: [s.code for s in suggest.ordered(found[target], kinds)]
+
+    head()
+    evaluate("all there is (`suggest`)", using(*suggest.EVIDENCE), values, points)
+    for kind in ("measured", "words", "retrieval"):
+        kept = [other for other in suggest.EVIDENCE if other != kind]
+        evaluate(f"without {kind}", using(*kept), values, points)
+    for kind in suggest.EVIDENCE:
+        evaluate(f"{kind} alone", using(kind), values, points)
+    others = [table for table in record.tables() if table.name != "nusax"]
+    files = labelled(LANGUAGES)
+    elsewhere = {
+        target: suggest.sources(target, None, None, files, {}, others) for target in LANGUAGES
+    }
+    evaluate(
+        "record of other data only, and closeness",
+        lambda target: [s.code for s in elsewhere[target]], values, points,
+    )  # fmt: skip
+    for first in ("ind_Latn", "eng_Latn"):
+        rest = sorted(code for code in LANGUAGES if code != first)
+        evaluate(
+            f"{first} first, the rest by name", lambda t, f=first, r=rest: [f, *r], values, points
+        )
+
+
+def labelled(names: Mapping[str, str]) -> list[suggest.Labelled]:
+    return [
+        suggest.labelled(f"{code}={DATA}/nusax/{name}/train.csv") for code, name in names.items()
+    ]
+
+
+def sources_of(
+    names: Mapping[str, str], table: record.Table
+) -> dict[str, tuple[suggest.Source, ...]]:
+    """Target -> all that `suggest` knows of the other eleven; texts are the training sentences."""
+    from tempfile import TemporaryDirectory
+
+    files = labelled(names)
+    retrieved = retrieval_matrix(files)
+    found = {}
+    with TemporaryDirectory() as folder:
+        for file in files:
+            path = Path(folder) / f"{file.code}.txt"
+            path.write_text("\n".join(" ".join(t.split()) for t in file.lines) + "\n", "utf-8")
+            text: Text = open_text(path, file.code)
+            found[file.code] = suggest.sources(
+                file.code, table.task, text, files, retrieved[file.code], [table]
+            )
+    return found
+
+
+def retrieval_matrix(files: Sequence[suggest.Labelled]) -> dict[str, dict[str, float]]:
+    """Share of parallel training sentences that find each other in e5-small; kept in a file."""
+    if RETRIEVAL.is_file():
+        found: dict[str, dict[str, float]] = json.loads(RETRIEVAL.read_text(encoding="utf-8"))
+        return found
+    from lowres import bases, hardware, readers, retrieval
+
+    encoder = retrieval.Encoder(bases.locate("e5-small"), hardware.detect())
+    vectors = {}
+    for file in files:
+        table = readers.read(file.path, "auto", "auto")
+        at, said = table.columns.index("id"), table.columns.index("text")
+        rows = sorted((int(str(row[at])), str(row[said])) for row in table.rows)
+        vectors[file.code] = encoder.vectors([text for _, text in rows[:PARALLEL_LINES]])
+    matrix = {
+        target: {
+            source: round(retrieval.accuracy(vectors[target], vectors[source]), 4)
+            for source in vectors
+            if source != target
+        }
+        for target in vectors
+    }
+    RETRIEVAL.parent.mkdir(exist_ok=True)
+    RETRIEVAL.write_text(json.dumps(matrix, indent=1) + "\n", encoding="utf-8")
+    return matrix
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["masakhaner", "nusax", "choice"])
+    {"masakhaner": masakhaner, "nusax": nusax, "choice": choice}[parser.parse_args().what]()
+
+
+if __name__ == "__main__":
+    main()
