@@ -1,0 +1,125 @@
+"""`lowres suggest`: what it prints, and what bad input gets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from lowres import uriel
+from lowres.cli import app
+
+needs_package = pytest.mark.skipif(not uriel.present(), reason=f"no {uriel.PACKAGE}")
+
+
+def call(*words: str | Path) -> Result:
+    return CliRunner().invoke(app, ["suggest", *map(str, words)])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    for code, text in {"zul_Latn": "umfana uyadlala", "eng_Latn": "the boy plays"}.items():
+        rows = "".join(f"{text} {n}\tx\n" for n in range(20))
+        (tmp_path / f"{code}.tsv").write_text(f"text\tlabel\n{rows}", encoding="utf-8")
+    for name, text in {"xho": "umntwana uyadlala", "eng": "the child plays"}.items():
+        lines = "".join(f"{text} {n}\n" for n in range(300))
+        (tmp_path / f"{name}.txt").write_text(lines, encoding="utf-8")
+    return tmp_path
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom lowres.cli import app\n"
+        "try:\n    app(['suggest', '--help'])\nexcept SystemExit as e:\n    pass\n"
+        "heavy = ('torch', 'transformers', 'peft', 'datasets', 'numpy', 'urielplus')\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+@needs_package
+def test_all_of_it(files: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = call(
+        "--target", "xho-Latn", "--text", files / "xho.txt", "--task", "tagging",
+        "--labelled", files / "zul_Latn.tsv", "--labelled", files / "eng_Latn.tsv",
+        "--parallel", f"eng_Latn={files / 'eng.txt'}", "--base", tiny_base,
+    )  # fmt: skip
+    assert shown.exit_code == 0, shown.output
+    for said in (
+        "Xhosa (xho_Latn)",
+        "measured: standing ",
+        "it is itself the nearest of them",
+        "family: also Atlantic-Congo",
+        "% of parallel lines find each other in the base",
+        "pieces a word (English ",
+        "train: ",
+        "label: ",
+    ):
+        assert said in shown.stdout, said
+    assert shown.stdout.index("zul_Latn") < shown.stdout.index("eng_Latn")
+
+
+@needs_package
+def test_a_target_without_text_is_told_what_can_be_said() -> None:
+    shown = call("--target", "ssw_Latn", "--task", "tagging", "--json")
+    assert shown.exit_code == 0, shown.output
+    said = json.loads(shown.stdout)
+    assert said["target"] == "ssw_Latn"
+    assert len(said["sources"]) == 42
+    assert all(s["shared"] is None and s["retrieval"] is None for s in said["sources"])
+    assert said["bases"] == [
+        {
+            "name": "e5-small", "seen": False, "verdict": None, "reason": None, "measured": None,
+            "reasons": ["pretrained with no ssw_Latn"],
+        }
+    ]  # fmt: skip
+    assert [step["word"] for step in said["steps"]] == ["collect text", "train", "label"]
+    assert any("no --text" in note for note in said["notes"])
+    assert "Adelani" in said["record"][0]["source"]
+
+
+def test_without_the_package_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uriel, "present", lambda: False)
+    shown = call("--target", "ssw_Latn", "--task", "tagging", "--json")
+    assert shown.exit_code == 0, shown.output
+    said = json.loads(shown.stdout)
+    assert any("pip install 'lowres[advisor]'" in note for note in said["notes"])
+    assert all(value is None for value in said["sources"][0]["distances"].values())
+    assert said["sources"][0]["family"] is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--target", "xhosa"], "--target: 'xhosa' is no language code"),
+        (["--target", "xho_Latn", "--task", "taging"], "did you mean 'tagging'?"),
+        (["--target", "xho_Latn", "--base", "e5-smal"], "--base: unknown base 'e5-smal'"),
+        (["--target", "xho_Latn", "--text", "nowhere.txt"], "--text nowhere.txt: no such file"),
+        (["--target", "xho_Latn", "--parallel", "eng_Latn=x"], "give --text too"),
+        (["--target", "xho_Latn", "--labelled", "zul_Latn=no.tsv"], "--labelled no.tsv: no such"),
+    ],
+)
+def test_bad_input(words: list[str], said: str) -> None:
+    shown = call(*words)
+    assert shown.exit_code == 2, shown.output
+    assert said in shown.stderr
+    assert len(shown.stderr.strip().splitlines()) == 1
+
+
+def test_files_that_do_not_go_together(files: Path, tiny_base: Path) -> None:
+    given = ("--target", "xho_Latn", "--text", files / "xho.txt", "--base", tiny_base)
+    twice = [f"zul_Latn={files / 'zul_Latn.tsv'}"] * 2
+    shown = call(*given, "--labelled", twice[0], "--labelled", twice[1])
+    assert (shown.exit_code, "zul_Latn given twice" in shown.stderr) == (2, True)
+    (files / "short.txt").write_text("one line\n", encoding="utf-8")
+    shown = call(*given, "--parallel", f"eng_Latn={files / 'short.txt'}")
+    assert shown.exit_code == 2
+    assert "expected line i to translate line i" in shown.stderr
+    shown = call(*given, "--parallel", files / "eng.txt")
+    assert (shown.exit_code, "write whose it is" in shown.stderr) == (2, True)
