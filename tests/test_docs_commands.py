@@ -8,6 +8,7 @@ set-up is the pip line, and test_distributed.py is about the third.
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shlex
@@ -102,6 +103,8 @@ class Reader:
         if words[1] == "sweep":
             # Ray is no part of a test's process; test_sweeps_on_ray.py is about it
             words += [*self.small("")[1:-2], "evaluate.baselines=[majority]", "--local"]
+        if words[1] == "suggest":
+            words += ["--base", str(self.base)]
         if words[1] in ("tokenizer", "adapt"):
             words = [str(self.base) if word in BASES else word for word in words]
         if words[1] == "adapt":
@@ -172,7 +175,7 @@ def test_every_page_with_commands_is_read_here() -> None:
         if any(line.startswith("lowres") for b in blocks(page, "bash") for line in b.splitlines())
     }
     read = {"README.md", "index.md", "tutorial.md", "use-an-adapter.md", "offline.md", PAGE.name}
-    read |= {"publish.md", "sweep.md"}
+    read |= {"publish.md", "sweep.md", "advisor.md"}
     assert commanding == read
 
 
@@ -244,6 +247,14 @@ def test_a_language_is_taught_as_the_page_says(work: Path, tiny_unigram_base: Pa
     assert "What it is due to" in next(
         reader.folder.glob("runs/tamazight-*/report.html")
     ).read_text(encoding="utf-8")
+
+
+def test_the_advisor_says_what_the_page_says(reader: Reader) -> None:
+    for line in lines(ROOT / "docs" / "advisor.md"):
+        reader.shell(line)
+    assert len(reader.done) == 3
+    said = json.loads((reader.folder / "advice.json").read_text(encoding="utf-8"))
+    assert said["target"] == "tzm_Tfng"
 
 
 def test_a_sweep_runs_as_the_page_says(reader: Reader) -> None:
