@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Literal["bf16", "fp16", "fp32"]
+KERNELS_KEPT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "LRU_CACHE_CAPACITY": "64"}
+"""oneDNN compiles a kernel for every shape of a product, and keeps 1,024 of them: batches have
+hundreds of lengths, and memory grew with the data (benchmarks/growth.py)."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ def detect(precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto") -> Hardw
         DeviceError: when the recipe asks for a format the hardware lacks. A T4 has no bf16,
             whatever `torch.cuda.is_bf16_supported()` says (it counts emulation).
     """
+    # read by oneDNN at its first product; who has set them knows better
+    for name, count in KERNELS_KEPT.items():
+        os.environ.setdefault(name, count)
     import torch
 
     # `accelerate launch --cpu` says so, and would put the model on the processor

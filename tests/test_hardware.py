@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -51,6 +52,14 @@ def test_a_cpu(monkeypatch):
     for has, expected in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(hardware, "cpu_has_bf16", lambda has=has: has)
         assert detect() == Hardware("cpu", expected)
+
+
+def test_few_compiled_kernels_are_kept_unless_the_user_says_how_many(monkeypatch):
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
+    monkeypatch.setenv("LRU_CACHE_CAPACITY", "7")
+    detect()
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "64"
+    assert os.environ["LRU_CACHE_CAPACITY"] == "7"
 
 
 @pytest.mark.parametrize(
