@@ -77,13 +77,18 @@ _FULL_MEMORY = re.compile(
 )
 
 
+def full_memory(error: BaseException) -> bool:
+    """Whether this is what torch, a CUDA library or Python raises when memory is full."""
+    return isinstance(error, MemoryError) or bool(_FULL_MEMORY.search(str(error)))
+
+
 @contextmanager
 def enough_memory(recipe: Recipe, doing: Literal["train", "evaluate"]) -> Iterator[None]:
     """Turn what torch raises when memory is full into a `DeviceError` that says what to change."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        if not isinstance(error, MemoryError) and not _FULL_MEMORY.search(str(error)):
+        if not full_memory(error):
             raise
         first = (str(error).strip().splitlines() or ["memory is full"])[0][:160]
         changes = smaller(recipe, doing)
@@ -96,9 +101,13 @@ def smaller(recipe: Recipe, doing: Literal["train", "evaluate"]) -> list[str]:
     """Overrides that take less memory, the ones that change the result least first."""
     changes = []
     if doing == "train":
-        micro = recipe.train.micro_batch or recipe.train.batch
-        halves = [n for n in range(1, micro // 2 + 1) if recipe.train.batch % n == 0]
-        if halves:
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        share = recipe.train.batch // processes
+        asked = recipe.train.micro_batch
+        micro = asked if isinstance(asked, int) else share
+        halves = [n for n in range(1, micro // 2 + 1) if share % n == 0]
+        # one process alone has tried that by itself
+        if halves and processes > 1:
             changes.append(f"train.micro_batch={halves[-1]} (the effective batch stays)")
         if not recipe.train.gradient_checkpointing:
             changes.append("train.gradient_checkpointing=true")

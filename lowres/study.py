@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lowres.bases import LocatedBase
     from lowres.data import LabelledData
     from lowres.hardware import Hardware
+    from lowres.shared import Shared
     from lowres.variants import Variant
 
 
@@ -42,6 +43,7 @@ class Study:
     variants: tuple[Variant, ...]
     under: str
     """Fingerprint of the stages before training."""
+    shared: Shared
 
     @property
     def own(self) -> Variant:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 from transformers import set_seed
 
-from lowres import adapter_files, artifacts, averaging, lora, model, training_callbacks
+from lowres import adapter_files, artifacts, averaging, fitting, lora, training_callbacks
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.errors import Interrupted
@@ -20,6 +21,7 @@ from lowres.job import Attempt, Job, Outcome
 from lowres.progress import Progress
 from lowres.recipe import Recipe
 from lowres.sampling import LengthGrouped
+from lowres.shared import Shared
 from lowres.source_dev import SourceDev
 from lowres.trainer import Collate, Loss, SourceTrainer
 from lowres.training_arguments import (
@@ -48,24 +50,28 @@ def train(
     folder: Path,
     progress: Progress,
     save_every_s: float = training_callbacks.SAVE_EVERY_S,
+    shared: Shared | None = None,
 ) -> Outcome:
     """Train one seed into `folder/adapter`; goes on from the newest whole checkpoint there.
 
     A run that ends in NaN or answers one class on source dev is tried once more at half the
     learning rates; the second outcome stands, whatever it is. In a distributed run every process
-    calls this, and the first one alone writes.
+    calls this, and the first one alone writes. `shared` is what earlier trainings of this process
+    have loaded.
 
     Raises:
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint; the same call goes on.
         DeviceError: when processes do not divide the batch, or a logger is not installed.
         RunError: when `folder` cannot be written.
     """
-    job = Job(recipe, seed, data, located, hardware, folder, progress, save_every_s)
+    job = Job(
+        recipe, seed, data, located, hardware, folder, progress, save_every_s, shared or Shared()
+    )
     attempt = _attempt(folder)
     outcome = _train_once(job, attempt)
     if outcome.status != "ok" and not attempt.retried:
         progress.say(f"seed {seed}: {outcome.status}; once more at half the learning rate")
-        attempt = Attempt(rate_factor=0.5, retried=True)
+        attempt = replace(_attempt(folder), rate_factor=0.5, retried=True)
         _alone(lambda: _start_over(folder, attempt))
         outcome = _train_once(job, attempt)
     _alone(lambda: _tidy(folder))
@@ -82,7 +88,12 @@ def _start_over(folder: Path, attempt: Attempt) -> None:
     # second one
     training_callbacks.remove_checkpoints(folder / CHECKPOINTS)
     averaging.forget(folder / averaging.EPOCHS)
-    artifacts.write_text(folder / ATTEMPT, json.dumps(asdict(attempt)))
+    _remember(folder, attempt)
+
+
+def _remember(folder: Path, attempt: Attempt) -> None:
+    if is_main():
+        artifacts.write_text(folder / ATTEMPT, json.dumps(asdict(attempt)))
 
 
 def _tidy(folder: Path) -> None:
@@ -145,17 +156,19 @@ def _train_once(job: Job, attempt: Attempt) -> Outcome:
         parameters=total,
         trainable_parameters=trainable,
         curves=training_callbacks.curves(state.log_history, learner.dev.metric),
+        micro_batch=trainer.micro.size,
     )
 
 
 def _learner(job: Job) -> Learner:
     recipe, labels = job.recipe, job.data.labels
-    tokenizer = model.load_tokenizer(job.located)
-    base = model.load_base(job.located, recipe.base, recipe.task, labels, job.hardware)
+    tokenizer = job.shared.tokenizer(job.located)
+    base = job.shared.base(job.located, recipe.base, recipe.task, labels, job.hardware)
     network = lora.attach(base, recipe.lora, recipe.task, job.located.name)
     lora.halve_frozen(network, job.hardware)
-    windows = recipe.task.encode(job.data.train, tokenizer, labels, recipe.train.max_tokens)
-    dev = SourceDev(recipe, job.data, tokenizer, job.hardware)
+    encode = job.shared.windows
+    windows = encode(recipe.task, job.data.train, tokenizer, labels, recipe.train.max_tokens)
+    dev = SourceDev(recipe, job.data, tokenizer, job.hardware, job.shared)
     return Learner(network, windows, int(tokenizer.pad_token_id or 0), dev)
 
 
@@ -166,6 +179,8 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
     arguments = training_arguments(
         job.recipe, job.seed, count, job.hardware, job.folder, attempt.rate_factor
     )
+    remember = partial(_remember, job.folder)
+    micro = fitting.micro_batches(job, attempt, lengths, remember)
     watch = training_callbacks.Watch(
         job.seed, arguments.max_steps, steps_an_epoch(options, count), job.save_every_s
     )
@@ -186,6 +201,7 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
             score=learner.dev.score,
             head_rate=options.head_learning_rate / options.learning_rate,
             order=LengthGrouped(lengths, options.batch, job.seed),
+            micro=micro,
             epochs=job.folder / averaging.EPOCHS if job.averages else None,
         )
         with training_callbacks.interruptible(watch):

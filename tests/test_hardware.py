@@ -84,7 +84,9 @@ def test_autocast(precision, dtype):
         MemoryError(),
     ],
 )
-@pytest.mark.parametrize(("doing", "first"), [("train", "micro_batch=8"), ("evaluate", "2048")])
+@pytest.mark.parametrize(
+    ("doing", "first"), [("train", "gradient_checkpointing=true"), ("evaluate", "2048")]
+)
 def test_full_memory_says_what_to_change(error, doing, first):
     def full():
         with enough_memory(load("quickstart"), doing):
@@ -107,8 +109,9 @@ def test_other_errors_pass(error):
     assert caught.value is error
 
 
-def test_what_takes_less_memory():
-    recipe = load("quickstart", ["train.batch=12", "train.micro_batch=6", "base.quantization=none"])
+def test_what_takes_less_memory(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    recipe = load("quickstart", ["train.batch=24", "train.micro_batch=6", "base.quantization=none"])
     assert smaller(recipe, "train") == [
         "train.micro_batch=3 (the effective batch stays)",
         "train.gradient_checkpointing=true",
