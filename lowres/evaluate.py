@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lowres import adapter_files, inference, predictions, registry
+from lowres import adapter_files, inference, predictions, prefix, registry
 from lowres.baselines import BaselineContext
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.hardware import Hardware
+from lowres.prefix import Store
 from lowres.progress import Progress
 from lowres.recipe import Recipe
 from lowres.results import TokenizerRecord
@@ -31,6 +32,7 @@ def predict_adapter(
     folder: Path,
     progress: Progress,
     shared: Shared,
+    store: Store | None,
 ) -> None:
     """Answers of one seed's adapter, to `folder/<system>/<language>.jsonl`; goes on where it was.
 
@@ -47,6 +49,7 @@ def predict_adapter(
         folder: of all answers.
         progress: where to tell how it goes.
         shared: what this process has loaded.
+        store: where states of frozen layers are kept.
     """
     missing = [
         language
@@ -61,6 +64,8 @@ def predict_adapter(
                 base = shared.base(located, recipe.base, recipe.task, data.labels, hardware)
                 network = adapter_files.load_adapter(base, its)
                 tokenizer = shared.tokenizer(located, its)
+                kind = recipe.base.quantization
+                frozen = prefix.of(network, located, kind, hardware, store)
                 loaded = its
             found = inference.predict_all(
                 network,
@@ -72,6 +77,7 @@ def predict_adapter(
                 recipe.train.max_tokens,
                 recipe.evaluate.batch_tokens,
                 encode=shared.windows,
+                frozen=frozen,
             )
             for language, answers in zip(languages, found, strict=True):
                 examples = data.tests[language]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -31,6 +31,15 @@ def encoded(
 Encode = Callable[
     ["TaskOptions", "Dataset", "PreTrainedTokenizerBase", Sequence[str], int], "Dataset"
 ]
+
+
+class Frozen(Protocol):
+    """The lowest layers of a model where nothing in them trains, see `prefix.py`."""
+
+    def of(
+        self, rows: Sequence[dict[str, Any]], pad_id: int, batch_tokens: int
+    ) -> Callable[[Sequence[int]], None]:
+        """What is to be called with the numbers of a batch's windows before its pass."""
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
@@ -89,12 +98,15 @@ def _logits(
     hardware: Hardware,
     batch_tokens: int,
     advance: Advance,
+    frozen: Frozen | None = None,
 ) -> list[np.ndarray]:
     lengths = [len(row["input_ids"]) for row in rows]
     answers: list[np.ndarray | None] = [None] * len(rows)
+    of_chosen = (lambda chosen: None) if frozen is None else frozen.of(rows, pad_id, batch_tokens)
     model.eval()
     with torch.inference_mode():
         for chosen in batches(lengths, batch_tokens):
+            of_chosen(chosen)
             inputs = model_inputs([rows[i] for i in chosen], pad_id)
             with hardware.autocast():
                 out = model(**{k: v.to(hardware.device) for k, v in inputs.items()}).logits
@@ -116,9 +128,10 @@ def predict(
     batch_tokens: int,
     advance: Advance = lambda n: None,
     encode: Encode = encoded,
+    frozen: Frozen | None = None,
 ) -> list[Prediction]:
     """One answer an example, in order."""
-    known = (hardware, max_tokens, batch_tokens, advance, encode)
+    known = (hardware, max_tokens, batch_tokens, advance, encode, frozen)
     (answers,) = predict_all(model, tokenizer, task, labels, [examples], *known)
     return answers
 
@@ -134,12 +147,13 @@ def predict_all(
     batch_tokens: int,
     advance: Advance = lambda n: None,
     encode: Encode = encoded,
+    frozen: Frozen | None = None,
 ) -> list[list[Prediction]]:
     """As `predict` for each of several sets, in one pass: what is of one length goes together,
-    whichever set it is of."""
+    whichever set it is of. `frozen`: layers that need not be computed again, see `prefix.py`."""
     windows = [encode(task, examples, tokenizer, labels, max_tokens) for examples in sets]
     rows = [row for some in windows for row in some.to_list()]
-    values = _logits(model, rows, _pad_id(tokenizer), hardware, batch_tokens, advance)
+    values = _logits(model, rows, _pad_id(tokenizer), hardware, batch_tokens, advance, frozen)
     answers, start = [], 0
     # a model that diverged answers too; that it did is found and said elsewhere
     with np.errstate(invalid="ignore"):

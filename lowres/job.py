@@ -8,6 +8,7 @@ from pathlib import Path
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.hardware import Hardware
+from lowres.prefix import Store
 from lowres.progress import Progress
 from lowres.recipe import Recipe
 from lowres.shared import Shared
@@ -26,6 +27,8 @@ class Job:
     progress: Progress
     save_every_s: float
     shared: Shared
+    store: Store | None
+    """Where states of frozen layers are kept."""
 
     @property
     def averages(self) -> bool:

@@ -83,6 +83,7 @@ def run(
         Interrupted: on Ctrl-C; the same call goes on.
     """
     from lowres import augment, finished, fitting, hardware, shots
+    from lowres.prefix import FOLDER, Store
 
     progress, kept = progress or Silent(), kept or Kept()
     folder = RunFolder(run_folder(recipe, out))
@@ -107,14 +108,17 @@ def run(
             located = preparation.small(recipe, located, folder)
             team.wait()
             found = preparation.variants(recipe, located, folder)
-            study = Study(
-                recipe, labelled, located, machine, folder, tuple(found), under, kept.shared
-            )
+            # of several processes each would write the same file
+            store = Store(folder.path / FOLDER, progress.say) if team.size == 1 else None
+            known = (recipe, labelled, located, machine, folder, tuple(found), under)
+            study = Study(*known, kept.shared, store)
             for variant in found:
                 for seed in recipe.seeds:
                     _train_seed(study, variant, seed, progress, team)
             team.wait()
             _evaluate(study, progress)
+        if store is not None:
+            store.remove()
         seconds = time.monotonic() - start
         return _finish(study, seconds, memory, progress)
 
@@ -164,7 +168,7 @@ def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _
     under = preparation.fingerprint(recipe, located)
     located = preparation.small(recipe, located, folder)
     found = tuple(preparation.variants(recipe, located, folder))
-    study = Study(recipe, labelled, located, machine, folder, found, under, shared)
+    study = Study(recipe, labelled, located, machine, folder, found, under, shared, None)
     for variant in found:
         for seed in recipe.seeds:
             team.wait()
@@ -210,6 +214,7 @@ def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, t
             stage.path,
             progress,
             shared=study.shared,
+            store=study.store,
         )
         stage.notes.update(asdict(outcome))
         if seen.target_examples:
@@ -250,6 +255,7 @@ def _evaluate(study: Study, progress: Progress) -> None:
                     answers,
                     progress,
                     study.shared,
+                    study.store,
                 )
         stage.notes["systems"] = systems
         records = evaluate.tokenizer_records(recipe, labelled, study.own.located, study.shared)

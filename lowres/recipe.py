@@ -98,10 +98,18 @@ class Lora(Section):
     dropout: Number = Field(0.05, ge=0, lt=1)
     targets: Names = "auto"
     """Linear modules to adapt, by suffix; auto: every linear layer of the encoder blocks."""
+    layers: str = Field("all", pattern=r"^(all|top:[1-9][0-9]{0,3})$")
+    """all, or top:N: only the N highest layers. What lies below is computed once, without dropout,
+    and reused over epochs and seeds."""
     rslora: bool = False
     """Rank-stabilised scaling (Kalajdzievski 2023, arXiv:2312.03732)."""
     dora: bool = False
     """Weight-decomposed LoRA (Liu et al. 2024, arXiv:2402.09353)."""
+
+    @property
+    def top(self) -> int | None:
+        """How many layers are adapted; None: all."""
+        return None if self.layers == "all" else int(self.layers.removeprefix("top:"))
 
     @field_validator("targets")
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any
 from lowres import inference
 from lowres.data import LabelledData
 from lowres.hardware import Hardware
+from lowres.inference import Frozen
 from lowres.recipe import Recipe
 from lowres.shared import Shared
 from lowres.stats import collapsed, value_of
@@ -24,6 +25,7 @@ class SourceDev:
         tokenizer: Any,
         hardware: Hardware,
         shared: Shared,
+        frozen: Frozen | None = None,
     ) -> None:
         self.metric = chosen_metric(recipe, data.labels)
         self._recipe = recipe
@@ -31,6 +33,7 @@ class SourceDev:
         self._tokenizer = tokenizer
         self._hardware = hardware
         self._shared = shared
+        self._frozen = frozen
         self._gold = list(data.dev[recipe.task.gold_field])
 
     def score(self, network: Any) -> float:
@@ -55,6 +58,7 @@ class SourceDev:
             recipe.train.max_tokens,
             recipe.evaluate.batch_tokens,
             encode=self._shared.windows,
+            frozen=self._frozen,
         )
         return [answer.answer for answer in answers]
 

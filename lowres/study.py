@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lowres.bases import LocatedBase
     from lowres.data import LabelledData
     from lowres.hardware import Hardware
+    from lowres.prefix import Store
     from lowres.shared import Shared
     from lowres.variants import Variant
 
@@ -44,6 +45,8 @@ class Study:
     under: str
     """Fingerprint of the stages before training."""
     shared: Shared
+    store: Store | None
+    """Where states of frozen layers are kept while the run lasts."""
 
     @property
     def own(self) -> Variant:

@@ -12,12 +12,13 @@ from typing import Any
 from datasets import Dataset
 from transformers import set_seed
 
-from lowres import adapter_files, artifacts, averaging, fitting, lora, training_callbacks
+from lowres import adapter_files, artifacts, averaging, fitting, lora, prefix, training_callbacks
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.errors import Interrupted
 from lowres.hardware import Hardware
 from lowres.job import Attempt, Job, Outcome
+from lowres.prefix import Prefix, States, Store
 from lowres.progress import Progress
 from lowres.recipe import Recipe
 from lowres.sampling import LengthGrouped
@@ -51,13 +52,14 @@ def train(
     progress: Progress,
     save_every_s: float = training_callbacks.SAVE_EVERY_S,
     shared: Shared | None = None,
+    store: Store | None = None,
 ) -> Outcome:
     """Train one seed into `folder/adapter`; goes on from the newest whole checkpoint there.
 
     A run that ends in NaN or answers one class on source dev is tried once more at half the
     learning rates; the second outcome stands, whatever it is. In a distributed run every process
     calls this, and the first one alone writes. `shared` is what earlier trainings of this process
-    have loaded.
+    have loaded, `store` where they keep the states of frozen layers.
 
     Raises:
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint; the same call goes on.
@@ -65,7 +67,16 @@ def train(
         RunError: when `folder` cannot be written.
     """
     job = Job(
-        recipe, seed, data, located, hardware, folder, progress, save_every_s, shared or Shared()
+        recipe,
+        seed,
+        data,
+        located,
+        hardware,
+        folder,
+        progress,
+        save_every_s,
+        shared or Shared(),
+        store,
     )
     attempt = _attempt(folder)
     outcome = _train_once(job, attempt)
@@ -119,6 +130,8 @@ class Learner:
     windows: Dataset
     pad_id: int
     dev: SourceDev
+    frozen: Prefix | None
+    states: States | None
 
 
 def _train_once(job: Job, attempt: Attempt) -> Outcome:
@@ -168,8 +181,14 @@ def _learner(job: Job) -> Learner:
     lora.halve_frozen(network, job.hardware)
     encode = job.shared.windows
     windows = encode(recipe.task, job.data.train, tokenizer, labels, recipe.train.max_tokens)
-    dev = SourceDev(recipe, job.data, tokenizer, job.hardware, job.shared)
-    return Learner(network, windows, int(tokenizer.pad_token_id or 0), dev)
+    pad_id = int(tokenizer.pad_token_id or 0)
+    frozen = prefix.of(network, job.located, recipe.base.quantization, job.hardware, job.store)
+    states = None
+    if frozen is not None:
+        states = frozen.states(windows.to_list(), pad_id, recipe.evaluate.batch_tokens)
+        windows = windows.add_column("window", list(range(len(windows))))
+    dev = SourceDev(recipe, job.data, tokenizer, job.hardware, job.shared, frozen)
+    return Learner(network, windows, pad_id, dev, frozen, states)
 
 
 def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None) -> SourceTrainer:
@@ -190,7 +209,7 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
             args=arguments,
             train_dataset=learner.windows,
             eval_dataset=job.data.dev,
-            data_collator=Collate(learner.pad_id),
+            data_collator=Collate(learner.pad_id, learner.states),
             compute_loss_func=Loss(options.label_smoothing),
             callbacks=[
                 watch,
@@ -202,6 +221,7 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
             head_rate=options.head_learning_rate / options.learning_rate,
             order=LengthGrouped(lengths, options.batch, job.seed),
             micro=micro,
+            frozen=learner.frozen,
             epochs=job.folder / averaging.EPOCHS if job.averages else None,
         )
         with training_callbacks.interruptible(watch):

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 from transformers import PrinterCallback, Trainer, TrainerState
 
-from lowres import averaging, hardware, inference, training_callbacks
+from lowres import averaging, hardware, inference, prefix, training_callbacks
 from lowres.microbatches import MicroBatches
 from lowres.sampling import LengthGrouped
 
@@ -20,8 +20,10 @@ from lowres.sampling import LengthGrouped
 class Collate:
     """Windows to padded tensors, labels to [batch] or [batch, tokens] (-100 on padding)."""
 
-    def __init__(self, pad_id: int) -> None:
+    def __init__(self, pad_id: int, states: prefix.States | None = None) -> None:
+        """`states` of frozen layers by the windows' column `window`, where they are kept."""
         self.pad_id = pad_id
+        self._states = states
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """A batch of windows; `lengths`, a list, is for whoever cuts it into parts."""
@@ -30,6 +32,8 @@ class Collate:
         inputs["labels"] = (
             inference.pad(labels, -100) if isinstance(labels[0], list) else torch.tensor(labels)
         )
+        if self._states is not None:
+            inputs["states"] = prefix.padded([self._states[row["window"]] for row in rows])
         inputs["lengths"] = [len(row["input_ids"]) for row in rows]
         return inputs
 
@@ -71,6 +75,7 @@ class SourceTrainer(Trainer):
         head_rate: float,
         order: LengthGrouped,
         micro: MicroBatches,
+        frozen: prefix.Prefix | None = None,
         epochs: Path | None = None,
         **known: Any,
     ) -> None:
@@ -80,6 +85,7 @@ class SourceTrainer(Trainer):
         self._head_rate = head_rate
         self._order = order
         self.micro = micro
+        self._frozen = frozen
         self.add_callback(training_callbacks.EpochOrder(order))
         # it prints every logged row to standard output; the bar and the report show them
         self.remove_callback(PrinterCallback)
@@ -129,6 +135,12 @@ class SourceTrainer(Trainer):
                 raise
             return None
         return torch.stack(losses).sum()
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **known: Any) -> Any:
+        """Trainer's, with the states of frozen layers in their place."""
+        if self._frozen is not None:
+            self._frozen.give(inputs.pop("states", None))
+        return super().compute_loss(model, inputs, *rest, **known)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW; the head, freshly initialised, gets its own rate (one rate for both collapsed

@@ -37,7 +37,7 @@ def job(base, tmp_path):
     def make(hardware=tiny_study.CPU, **train):
         recipe = tiny_study.recipe(base, train=train)
         known = (recipe, 1, tiny_study.data(), bases.locate(str(base)), hardware, tmp_path)
-        return Job(*known, Said(), 60.0, Shared())
+        return Job(*known, Said(), 60.0, Shared(), None)
 
     return make
 
