@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lowres import adapter_files, inference, model, predictions, registry
+from lowres import adapter_files, inference, predictions, prefix, registry
 from lowres.baselines import BaselineContext
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.hardware import Hardware
+from lowres.prefix import Store
 from lowres.progress import Progress
 from lowres.recipe import Recipe
 from lowres.results import TokenizerRecord
+from lowres.shared import Shared
+
+A_PASS = 4_096
+"""Examples after which a pass over the targets ends: a kill loses one pass."""
 
 
 def predict_adapter(
@@ -25,6 +31,8 @@ def predict_adapter(
     adapter: Path,
     folder: Path,
     progress: Progress,
+    shared: Shared,
+    store: Store | None,
 ) -> None:
     """Answers of one seed's adapter, to `folder/<system>/<language>.jsonl`; goes on where it was.
 
@@ -40,6 +48,8 @@ def predict_adapter(
         adapter: the folder that training left.
         folder: of all answers.
         progress: where to tell how it goes.
+        shared: what this process has loaded.
+        store: where states of frozen layers are kept.
     """
     missing = [
         language
@@ -49,28 +59,49 @@ def predict_adapter(
     total = sum(len(data.tests[language]) for language in missing)
     loaded: Path | None = None
     with progress.bar(f"evaluate, {_said(system)}", total) as advance:
-        # languages with the same adapter one after the other: each is loaded once
-        for language in sorted(missing, key=lambda code: str(adapter_files.of(adapter, code))):
-            its = adapter_files.of(adapter, language)
+        for its, languages in _passes(adapter, missing, data):
             if its != loaded:
-                base = model.load_base(located, recipe.base, recipe.task, data.labels, hardware)
+                base = shared.base(located, recipe.base, recipe.task, data.labels, hardware)
                 network = adapter_files.load_adapter(base, its)
-                tokenizer = adapter_files.tokenizer_of(its, located)
+                tokenizer = shared.tokenizer(located, its)
+                kind = recipe.base.quantization
+                frozen = prefix.of(network, located, kind, hardware, store)
                 loaded = its
-            examples = data.tests[language]
-            answers = inference.predict(
+            found = inference.predict_all(
                 network,
                 tokenizer,
                 recipe.task,
                 data.labels,
-                examples,
+                [data.tests[language] for language in languages],
                 hardware,
                 recipe.train.max_tokens,
                 recipe.evaluate.batch_tokens,
+                encode=shared.windows,
+                frozen=frozen,
             )
-            file = predictions.path_of(folder, system, language)
-            predictions.write(file, examples, recipe.task.gold_field, answers)
-            advance(len(examples))
+            for language, answers in zip(languages, found, strict=True):
+                examples = data.tests[language]
+                file = predictions.path_of(folder, system, language)
+                predictions.write(file, examples, recipe.task.gold_field, answers)
+                advance(len(examples))
+
+
+def _passes(
+    adapter: Path, languages: Sequence[str], data: LabelledData
+) -> Iterator[tuple[Path, list[str]]]:
+    """Languages that are answered in one pass, and the adapter that answers: sentences of many
+    languages sort into batches of one length, and what is answered is written after the pass."""
+    by_adapter: dict[Path, list[str]] = {}
+    for language in languages:
+        by_adapter.setdefault(adapter_files.of(adapter, language), []).append(language)
+    for its, all_of_it in by_adapter.items():
+        together: list[str] = []
+        for language in all_of_it:
+            if together and sum(len(data.tests[one]) for one in together) > A_PASS:
+                yield its, together
+                together = []
+            together.append(language)
+        yield its, together
 
 
 def _said(system: str) -> str:
@@ -96,10 +127,11 @@ def predict_baselines(
     hardware: Hardware,
     folder: Path,
     progress: Progress,
+    shared: Shared,
 ) -> list[str]:
     """Answers of every baseline, to `folder/<system>/<language>.jsonl`; returns the systems."""
     systems = []
-    embedder = _Embedder(recipe, located, data, hardware)
+    embedder = _Embedder(recipe, located, data, hardware, shared)
     names = baseline_names(recipe)
     with progress.bar("baselines", len(names)) as advance:
         for name in names:
@@ -121,21 +153,27 @@ class _Embedder:
     """The frozen base's features, loaded when a baseline first asks."""
 
     def __init__(
-        self, recipe: Recipe, located: LocatedBase, data: LabelledData, hardware: Hardware
+        self,
+        recipe: Recipe,
+        located: LocatedBase,
+        data: LabelledData,
+        hardware: Hardware,
+        shared: Shared,
     ) -> None:
         self._recipe = recipe
         self._located = located
         self._labels = data.labels
         self._hardware = hardware
+        self._shared = shared
         self._loaded: tuple[Any, Any] | None = None
 
     def __call__(self, examples: Any) -> Any:
         recipe = self._recipe
         if self._loaded is None:
-            base = model.load_base(
+            base = self._shared.base(
                 self._located, recipe.base, recipe.task, self._labels, self._hardware
             )
-            self._loaded = base.base_model, model.load_tokenizer(self._located)
+            self._loaded = base.base_model, self._shared.tokenizer(self._located)
         encoder, tokenizer = self._loaded
         return inference.embed(
             encoder,
@@ -145,12 +183,13 @@ class _Embedder:
             self._hardware,
             recipe.train.max_tokens,
             recipe.evaluate.batch_tokens,
+            encode=self._shared.windows,
         )
 
 
-def mended(recipe: Recipe, data: LabelledData, located: LocatedBase) -> list[str]:
+def mended(recipe: Recipe, data: LabelledData, located: LocatedBase, shared: Shared) -> list[str]:
     """What the task had to mend in the examples (cut words, words without a piece), in words."""
-    tokenizer = model.load_tokenizer(located)
+    tokenizer = shared.tokenizer(located)
     parts = {"train": data.train, "dev": data.dev, **data.tests}
     return [
         f"{name}: {note}"
@@ -160,14 +199,14 @@ def mended(recipe: Recipe, data: LabelledData, located: LocatedBase) -> list[str
 
 
 def tokenizer_records(
-    recipe: Recipe, data: LabelledData, located: LocatedBase
+    recipe: Recipe, data: LabelledData, located: LocatedBase, shared: Shared
 ) -> list[TokenizerRecord]:
     """Fertility and unknown share of the tokenizer on every test set, before any extension too."""
-    tokenizer = model.load_tokenizer(located)
-    base = model.load_tokenizer(located.plain()) if located.extension else None
+    tokenizer = shared.tokenizer(located)
+    base = shared.tokenizer(located.plain()) if located.extension else None
     records = []
     for language, examples in data.tests.items():
-        windows = recipe.task.encode(examples, tokenizer, (), recipe.train.max_tokens)
+        windows = shared.windows(recipe.task, examples, tokenizer, (), recipe.train.max_tokens)
         fields = [f for f in recipe.task.fields if f != recipe.task.gold_field]
         texts = [
             " ".join(row[f]) if isinstance(row[f], list) else row[f]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Literal["bf16", "fp16", "fp32"]
+KERNELS_KEPT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "LRU_CACHE_CAPACITY": "64"}
+"""oneDNN compiles a kernel for every shape of a product, and keeps 1,024 of them: batches have
+hundreds of lengths, and memory grew with the data (benchmarks/growth.py)."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ def detect(precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto") -> Hardw
         DeviceError: when the recipe asks for a format the hardware lacks. A T4 has no bf16,
             whatever `torch.cuda.is_bf16_supported()` says (it counts emulation).
     """
+    # read by oneDNN at its first product; who has set them knows better
+    for name, count in KERNELS_KEPT.items():
+        os.environ.setdefault(name, count)
     import torch
 
     # `accelerate launch --cpu` says so, and would put the model on the processor
@@ -71,13 +77,18 @@ _FULL_MEMORY = re.compile(
 )
 
 
+def full_memory(error: BaseException) -> bool:
+    """Whether this is what torch, a CUDA library or Python raises when memory is full."""
+    return isinstance(error, MemoryError) or bool(_FULL_MEMORY.search(str(error)))
+
+
 @contextmanager
 def enough_memory(recipe: Recipe, doing: Literal["train", "evaluate"]) -> Iterator[None]:
     """Turn what torch raises when memory is full into a `DeviceError` that says what to change."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        if not isinstance(error, MemoryError) and not _FULL_MEMORY.search(str(error)):
+        if not full_memory(error):
             raise
         first = (str(error).strip().splitlines() or ["memory is full"])[0][:160]
         changes = smaller(recipe, doing)
@@ -90,9 +101,13 @@ def smaller(recipe: Recipe, doing: Literal["train", "evaluate"]) -> list[str]:
     """Overrides that take less memory, the ones that change the result least first."""
     changes = []
     if doing == "train":
-        micro = recipe.train.micro_batch or recipe.train.batch
-        halves = [n for n in range(1, micro // 2 + 1) if recipe.train.batch % n == 0]
-        if halves:
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        share = recipe.train.batch // processes
+        asked = recipe.train.micro_batch
+        micro = asked if isinstance(asked, int) else share
+        halves = [n for n in range(1, micro // 2 + 1) if share % n == 0]
+        # one process alone has tried that by itself
+        if halves and processes > 1:
             changes.append(f"train.micro_batch={halves[-1]} (the effective batch stays)")
         if not recipe.train.gradient_checkpointing:
             changes.append("train.gradient_checkpointing=true")

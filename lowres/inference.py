@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,31 @@ from lowres.tasks import Prediction, TaskOptions
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
+
+
+def encoded(
+    task: TaskOptions,
+    examples: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    labels: Sequence[str],
+    max_tokens: int,
+) -> Dataset:
+    """`task.encode`, as what stands for it where windows are kept."""
+    return task.encode(examples, tokenizer, labels, max_tokens)
+
+
+Encode = Callable[
+    ["TaskOptions", "Dataset", "PreTrainedTokenizerBase", Sequence[str], int], "Dataset"
+]
+
+
+class Frozen(Protocol):
+    """The lowest layers of a model where nothing in them trains, see `prefix.py`."""
+
+    def of(
+        self, rows: Sequence[dict[str, Any]], pad_id: int, batch_tokens: int
+    ) -> Callable[[Sequence[int]], None]:
+        """What is to be called with the numbers of a batch's windows before its pass."""
 
 
 def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
@@ -63,12 +88,25 @@ def logits(
 
     [labels] a window for a sequence head, [tokens, labels] for a token head (padding removed).
     """
-    rows = windows.to_list()
+    return _logits(model, windows.to_list(), pad_id, hardware, batch_tokens, advance)
+
+
+def _logits(
+    model: Any,
+    rows: Sequence[dict[str, Any]],
+    pad_id: int,
+    hardware: Hardware,
+    batch_tokens: int,
+    advance: Advance,
+    frozen: Frozen | None = None,
+) -> list[np.ndarray]:
     lengths = [len(row["input_ids"]) for row in rows]
     answers: list[np.ndarray | None] = [None] * len(rows)
+    of_chosen = (lambda chosen: None) if frozen is None else frozen.of(rows, pad_id, batch_tokens)
     model.eval()
     with torch.inference_mode():
         for chosen in batches(lengths, batch_tokens):
+            of_chosen(chosen)
             inputs = model_inputs([rows[i] for i in chosen], pad_id)
             with hardware.autocast():
                 out = model(**{k: v.to(hardware.device) for k, v in inputs.items()}).logits
@@ -89,13 +127,41 @@ def predict(
     max_tokens: int,
     batch_tokens: int,
     advance: Advance = lambda n: None,
+    encode: Encode = encoded,
+    frozen: Frozen | None = None,
 ) -> list[Prediction]:
     """One answer an example, in order."""
-    windows = task.encode(examples, tokenizer, labels, max_tokens)
-    values = logits(model, windows, _pad_id(tokenizer), hardware, batch_tokens, advance)
+    known = (hardware, max_tokens, batch_tokens, advance, encode, frozen)
+    (answers,) = predict_all(model, tokenizer, task, labels, [examples], *known)
+    return answers
+
+
+def predict_all(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    task: TaskOptions,
+    labels: Sequence[str],
+    sets: Sequence[Dataset],
+    hardware: Hardware,
+    max_tokens: int,
+    batch_tokens: int,
+    advance: Advance = lambda n: None,
+    encode: Encode = encoded,
+    frozen: Frozen | None = None,
+) -> list[list[Prediction]]:
+    """As `predict` for each of several sets, in one pass: what is of one length goes together,
+    whichever set it is of. `frozen`: layers that need not be computed again, see `prefix.py`."""
+    windows = [encode(task, examples, tokenizer, labels, max_tokens) for examples in sets]
+    rows = [row for some in windows for row in some.to_list()]
+    values = _logits(model, rows, _pad_id(tokenizer), hardware, batch_tokens, advance, frozen)
+    answers, start = [], 0
     # a model that diverged answers too; that it did is found and said elsewhere
     with np.errstate(invalid="ignore"):
-        return task.decode(examples, windows, values, labels)
+        for examples, some in zip(sets, windows, strict=True):
+            its = values[start : start + len(some)]
+            answers.append(task.decode(examples, some, its, labels))
+            start += len(some)
+    return answers
 
 
 def hidden_states(
@@ -130,6 +196,7 @@ def embed(
     max_tokens: int,
     batch_tokens: int,
     advance: Advance = lambda n: None,
+    encode: Encode = encoded,
 ) -> np.ndarray | list[np.ndarray]:
     """The frozen encoder's features of every example, in order.
 
@@ -137,7 +204,7 @@ def embed(
     array [words, hidden] an example, the first sub-word of each word (zeros for a word without
     one).
     """
-    windows = task.encode(examples, tokenizer, (), max_tokens)
+    windows = encode(task, examples, tokenizer, (), max_tokens)
     of_example = windows["example"]
     states = hidden_states(encoder, windows, _pad_id(tokenizer), hardware, batch_tokens, advance)
     size = encoder.config.hidden_size

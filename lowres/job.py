@@ -8,8 +8,10 @@ from pathlib import Path
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.hardware import Hardware
+from lowres.prefix import Store
 from lowres.progress import Progress
 from lowres.recipe import Recipe
+from lowres.shared import Shared
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,9 @@ class Job:
     folder: Path
     progress: Progress
     save_every_s: float
+    shared: Shared
+    store: Store | None
+    """Where states of frozen layers are kept."""
 
     @property
     def averages(self) -> bool:
@@ -33,10 +38,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Attempt:
-    """Learning rates are multiplied by `rate_factor`; a collapsed run is tried again at half."""
+    """Learning rates are multiplied by `rate_factor`; a collapsed run is tried again at half.
+    `micro_batch` is what memory took; None before that is known."""
 
     rate_factor: float = 1.0
     retried: bool = False
+    micro_batch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,3 +61,5 @@ class Outcome:
     parameters: int
     trainable_parameters: int
     curves: list[tuple[int, float, str, float]]
+    micro_batch: int | None = None
+    """Windows a forward pass took at the end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lowres.recipe import Base, Recipe
@@ -9,13 +10,15 @@ from lowres.recipe import Base, Recipe
 if TYPE_CHECKING:
     from lowres.bases import LocatedBase
     from lowres.data import LabelledData
+    from lowres.shared import Shared
 
 READ = {"languages", "data", "task", "evaluate"}
 """The sections of a recipe that `data.load` looks at."""
 
 
 class Kept:
-    """Bases that were found, checked by their hashes or fetched, and the data that was read last.
+    """Bases that were found, checked by their hashes or fetched, the data that was read last, and
+    the base that was loaded last.
 
     Only the last: one language a run, and 200 of them would fill the memory.
     """
@@ -23,6 +26,13 @@ class Kept:
     def __init__(self) -> None:
         self._bases: dict[str, LocatedBase] = {}
         self._data: tuple[str, LabelledData] | None = None
+
+    @cached_property
+    def shared(self) -> Shared:
+        """What is loaded: a base, tokenizers, windows."""
+        from lowres.shared import Shared
+
+        return Shared()
 
     def base(self, base: Base) -> LocatedBase:
         """As `bases.locate`, once a base."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lowres import bases, dropout, model, quiet
+from lowres import bases, blocks, dropout, model, quiet
 from lowres.errors import BaseModelError
 from lowres.hardware import Hardware
 from lowres.recipe import Lora
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def attach(network: PreTrainedModel, options: Lora, task: TaskOptions, name: str) -> PeftModel:
     """LoRA on the encoder's linear layers; the head trains whole and is saved with the adapter.
 
-    Raises `BaseModelError` when `lora.targets` matches nothing outside the head.
+    Raises `BaseModelError` when `lora.targets` matches nothing outside the head, or the base has
+    not the layers of `lora.layers`.
     """
     import torch
     from peft import LoraConfig, TaskType, get_peft_model
@@ -35,6 +36,9 @@ def attach(network: PreTrainedModel, options: Lora, task: TaskOptions, name: str
         raise BaseModelError(
             f"lora.targets {list(suffixes)}: no linear layer of {name} has such a name"
         )
+    if options.top is not None:
+        inside = blocks.top_paths(network, options.top, name)
+        targets = [path for path in targets if model.within(path, inside)]
     kinds = {"SequenceClassification": TaskType.SEQ_CLS, "TokenClassification": TaskType.TOKEN_CLS}
     config = LoraConfig(
         task_type=kinds[task.model_class],

@@ -82,7 +82,8 @@ def run(
         LowresError: when the user must change something; the run folder stays whole.
         Interrupted: on Ctrl-C; the same call goes on.
     """
-    from lowres import augment, finished, hardware, shots
+    from lowres import augment, finished, fitting, hardware, shots
+    from lowres.prefix import FOLDER, Store
 
     progress, kept = progress or Silent(), kept or Kept()
     folder = RunFolder(run_folder(recipe, out))
@@ -98,6 +99,7 @@ def run(
     augment.check(labelled, recipe)
     located = kept.base(recipe.base)
     finished.check(recipe, located)
+    fitting.check(recipe, located, machine, progress)
     with folder.locked(dump(recipe)):
         progress.say(f"{folder.path}: base {located.name}, {located.obtained}")
         _keep_publish(recipe, folder)
@@ -106,12 +108,17 @@ def run(
             located = preparation.small(recipe, located, folder)
             team.wait()
             found = preparation.variants(recipe, located, folder)
-            study = Study(recipe, labelled, located, machine, folder, tuple(found), under)
+            # of several processes each would write the same file
+            store = Store(folder.path / FOLDER, progress.say) if team.size == 1 else None
+            known = (recipe, labelled, located, machine, folder, tuple(found), under)
+            study = Study(*known, kept.shared, store)
             for variant in found:
                 for seed in recipe.seeds:
                     _train_seed(study, variant, seed, progress, team)
             team.wait()
             _evaluate(study, progress)
+        if store is not None:
+            store.remove()
         seconds = time.monotonic() - start
         return _finish(study, seconds, memory, progress)
 
@@ -150,7 +157,10 @@ def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _
     Extending and adapting are the first process's alone.
     """
     from lowres import bases, data
+    from lowres.shared import Shared
     from lowres.train import train
+
+    shared = Shared()
 
     labelled = data.load(recipe)
     located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
@@ -158,7 +168,7 @@ def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _
     under = preparation.fingerprint(recipe, located)
     located = preparation.small(recipe, located, folder)
     found = tuple(preparation.variants(recipe, located, folder))
-    study = Study(recipe, labelled, located, machine, folder, found, under)
+    study = Study(recipe, labelled, located, machine, folder, found, under, shared, None)
     for variant in found:
         for seed in recipe.seeds:
             team.wait()
@@ -166,7 +176,10 @@ def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _
             if folder.finished(name, study.inputs) is None:
                 partial = artifacts.partial_path(folder.path / name)
                 seen = study.seen(variant, seed)
-                train(recipe, seed, seen.data, variant.located, machine, partial, Silent())
+                train(
+                    recipe, seed, seen.data, variant.located, machine, partial, Silent(),
+                    shared=shared,
+                )  # fmt: skip
             team.wait()
     team.wait()
     raise SystemExit(0)
@@ -200,6 +213,8 @@ def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, t
             study.machine,
             stage.path,
             progress,
+            shared=study.shared,
+            store=study.store,
         )
         stage.notes.update(asdict(outcome))
         if seen.target_examples:
@@ -226,7 +241,7 @@ def _evaluate(study: Study, progress: Progress) -> None:
     ):
         answers = stage.path / "predictions"
         systems = evaluate.predict_baselines(
-            recipe, labelled, study.located, machine, answers, progress
+            recipe, labelled, study.located, machine, answers, progress, study.shared
         )
         for variant in study.variants:
             for seed in recipe.seeds:
@@ -239,11 +254,13 @@ def _evaluate(study: Study, progress: Progress) -> None:
                     study.folder.path / variant.training(seed) / "adapter",
                     answers,
                     progress,
+                    study.shared,
+                    study.store,
                 )
         stage.notes["systems"] = systems
-        records = evaluate.tokenizer_records(recipe, labelled, study.own.located)
+        records = evaluate.tokenizer_records(recipe, labelled, study.own.located, study.shared)
         stage.notes["tokenizer"] = [record.model_dump() for record in records]
-        stage.notes["warnings"] = evaluate.mended(recipe, labelled, study.own.located)
+        stage.notes["warnings"] = evaluate.mended(recipe, labelled, study.own.located, study.shared)
 
 
 def _finish(
@@ -269,6 +286,7 @@ def _finish(
             study.machine,
             labelled.train.to_dict(),
             len(labelled.dev),
+            micro_batch=_micro_batch(study),
         ),
     )
     text = json.dumps(results.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
@@ -276,6 +294,13 @@ def _finish(
     report.write_report(results, folder.path / "report.html")
     _link_predictions(folder.path, progress)
     return results
+
+
+def _micro_batch(study: Study) -> int | None:
+    """The largest that a seed was trained with; None where a stage is from before it was noted."""
+    stages = [study.folder.manifest(study.own.training(seed)) for seed in study.recipe.seeds]
+    found = [stage.notes.get("micro_batch") for stage in stages if stage is not None]
+    return max((size for size in found if size is not None), default=None)
 
 
 def _link_predictions(folder: Path, progress: Progress) -> None:

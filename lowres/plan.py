@@ -82,7 +82,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """What is planned, so that one thing of it may be changed."""
 
     recipe: Recipe
@@ -92,11 +92,16 @@ class _Case:
 
     @property
     def micro_batch(self) -> int:
-        return min(
-            self.recipe.train.micro_batch or self.recipe.train.batch, self.recipe.train.batch
-        )
+        """The recipe's; for auto what fits into what is free."""
+        batch, asked = self.recipe.train.batch, self.recipe.train.micro_batch
+        if asked != "auto":
+            return min(asked or batch, batch)
+        divisors = (n for n in range(batch, 1, -1) if batch % n == 0)
+        free_mb = self.place.free_mb
+        return next((n for n in divisors if train_stage(self, n).total_mb <= free_mb), 1)
 
     def setting(self, quantization: Quantization | None = None) -> Setting:
+        """The base as the recipe has it, or in another quantisation."""
         recipe = self.recipe
         sequence = recipe.task.model_class == "SequenceClassification"
         labels = self.lengths.labels or UNKNOWN_LABELS
@@ -126,12 +131,12 @@ def make(recipe: Recipe, gpu: str | None = None) -> Plan:
     """
     found = shapes.find(recipe.base.name, recipe.base.revision)
     place = cards.place(gpu, recipe.train)
-    _check_quantization(recipe.base.quantization, place)
-    case = _Case(recipe, found, place, lengths.of_recipe(recipe, found.folder))
-    _check_weights(case)
+    check_quantization(recipe.base.quantization, place)
+    case = Case(recipe, found, place, lengths.of_recipe(recipe, found.folder))
+    check_weights(case)
     largest = _largest(lambda micro: train_stage(case, micro).total_mb <= place.free_mb)
     if largest == 0:
-        raise DeviceError(_too_large(case))
+        raise DeviceError(too_large(case))
     stages = tuple(_stages(case))
     return Plan(
         recipe.name,
@@ -151,7 +156,12 @@ def make(recipe: Recipe, gpu: str | None = None) -> Plan:
 
 
 def stages_of_run(
-    recipe: Recipe, folder: Path, machine: Hardware, columns: Any, dev: int
+    recipe: Recipe,
+    folder: Path,
+    machine: Hardware,
+    columns: Any,
+    dev: int,
+    micro_batch: int | None = None,
 ) -> dict[str, float]:
     """The planned peak in MB of every kind of stage, for the base in a folder; empty where nothing
     can be planned. On a GPU nothing: a run measures the memory of its process.
@@ -162,7 +172,11 @@ def stages_of_run(
         machine: where it ran.
         columns: the source's training examples, as `lengths.of_columns` takes them.
         dev: examples of source dev.
+        micro_batch: that it trained with, where memory decided about it.
     """
+    if micro_batch is not None:
+        train = recipe.train.model_copy(update={"micro_batch": micro_batch})
+        recipe = recipe.model_copy(update={"train": train})
     if machine.device != "cpu" or not (folder / "tokenizer.json").is_file():
         return {}
     try:
@@ -173,11 +187,11 @@ def stages_of_run(
         return {}
     found = shapes.Found(recipe.base.name, shape, folder, "")
     place = replace(cards.processor(recipe.train), precision=machine.precision)
-    case = _Case(recipe, found, place, lengths.of_columns(recipe, columns, folder, dev))
+    case = Case(recipe, found, place, lengths.of_columns(recipe, columns, folder, dev))
     return {stage.name: round(stage.total_mb, 1) for stage in _stages(case)}
 
 
-def _stages(case: _Case) -> Iterator[StagePlan]:
+def _stages(case: Case) -> Iterator[StagePlan]:
     recipe = case.recipe
     # extending takes no memory of a card
     if _new_rows(recipe) and case.place.device == "cpu":
@@ -188,18 +202,18 @@ def _stages(case: _Case) -> Iterator[StagePlan]:
     yield _evaluate_stage(case)
 
 
-def _runtime(case: _Case) -> float:
+def _runtime(case: Case) -> float:
     return cards.CONTEXT_MB if case.place.device == "cuda" else LIBRARIES_MB
 
 
-def _tokenizer(case: _Case) -> float:
+def _tokenizer(case: Case) -> float:
     """It is in the memory of the process, not on the card."""
     if case.place.device == "cuda":
         return 0.0
     return footprint.tokenizer(case.lengths.pieces or case.found.shape.vocabulary)
 
 
-def _stage(name: str, case: _Case, setting: Setting, active: float, workspace: float) -> StagePlan:
+def _stage(name: str, case: Case, setting: Setting, active: float, workspace: float) -> StagePlan:
     return StagePlan(
         name,
         {
@@ -214,7 +228,7 @@ def _stage(name: str, case: _Case, setting: Setting, active: float, workspace: f
     )
 
 
-def train_stage(case: _Case, micro_batch: int) -> StagePlan:
+def train_stage(case: Case, micro_batch: int) -> StagePlan:
     """Training the task: a step of the longest windows, or the pass over source dev where that
     takes more."""
     setting, longest = case.setting(), case.lengths.longest
@@ -226,7 +240,7 @@ def train_stage(case: _Case, micro_batch: int) -> StagePlan:
     return _stage("train", case, setting, kept, workspace)
 
 
-def _evaluate_stage(case: _Case) -> StagePlan:
+def _evaluate_stage(case: Case) -> StagePlan:
     setting = case.setting()
     if setting.pieces_seen is not None:
         # each language has pieces of its own
@@ -240,17 +254,17 @@ def _evaluate_stage(case: _Case) -> StagePlan:
     return StagePlan("evaluate", {**found.parts, TRAINED: found.parts[TRAINED] / 4})
 
 
-def _read_at_once(case: _Case) -> int:
+def _read_at_once(case: Case) -> int:
     return max(case.recipe.evaluate.batch_tokens, case.lengths.longest)
 
 
-def _dev_at_once(case: _Case) -> int:
+def _dev_at_once(case: Case) -> int:
     """Less than a whole batch where dev is small."""
     at_once = _read_at_once(case)
     return min(at_once, case.lengths.dev * case.lengths.longest) if case.lengths.dev else at_once
 
 
-def _adapt_stage(case: _Case) -> StagePlan:
+def _adapt_stage(case: Case) -> StagePlan:
     options = case.recipe.adapt
     assert options is not None, "only called where the recipe adapts"
     setting = replace(
@@ -268,7 +282,7 @@ def _adapt_stage(case: _Case) -> StagePlan:
     return _stage("adapt", case, setting, kept, footprint.scratch(setting, options.batch, tokens))
 
 
-def _extend_stage(case: _Case) -> StagePlan:
+def _extend_stage(case: Case) -> StagePlan:
     # the rows of new pieces start from the float32 table: the whole encoder is read for it
     setting = replace(case.setting("none"), pieces_seen=None)
     parts = {WEIGHTS: footprint.weights(setting), ROWS: footprint.rows(setting)}
@@ -282,13 +296,14 @@ def _new_rows(recipe: Recipe) -> int:
     return extend.pieces if isinstance(extend.pieces, int) else UNKNOWN_PIECES
 
 
-def _check_quantization(quantization: str, place: Place) -> None:
+def check_quantization(quantization: str, place: Place) -> None:
+    """Raise `DeviceError`, with the alternative, for what a place cannot compute."""
     ability = {"8bit": place.int8, "4bit": place.nf4}.get(quantization)
     if ability is not None and not ability.supported:
         raise DeviceError(f"base.quantization: {quantization} on {place.name}: {ability.reason}")
 
 
-def _check_weights(case: _Case) -> None:
+def check_weights(case: Case) -> None:
     """Raise `DeviceError` for a base whose weights alone are larger than the memory."""
     free_mb = case.place.free_mb - _runtime(case)
     needed = footprint.weights(case.setting())
@@ -315,7 +330,8 @@ def _said(quantization: str) -> str:
     return {"8bit": "8 bits", "4bit": "4 bits", "none": "float32"}[quantization]
 
 
-def _too_large(case: _Case) -> str:
+def too_large(case: Case) -> str:
+    """That a case does not fit one window at a time, and what would help."""
     smallest = train_stage(case, 1).total_mb
     train = case.recipe.train
     changes = []
@@ -340,7 +356,7 @@ def _largest(fits: Callable[[int], bool]) -> int:
     return low
 
 
-def _advice(case: _Case, stages: tuple[StagePlan, ...], largest: int) -> Iterator[str]:
+def _advice(case: Case, stages: tuple[StagePlan, ...], largest: int) -> Iterator[str]:
     recipe = case.recipe
     if case.micro_batch > largest:
         batch = recipe.train.batch
@@ -359,7 +375,7 @@ def _advice(case: _Case, stages: tuple[StagePlan, ...], largest: int) -> Iterato
         yield f"new pieces: {UNKNOWN_PIECES:,} assumed, the text decides"
 
 
-def _gain_of_8_bits(case: _Case) -> Iterator[str]:
+def _gain_of_8_bits(case: Case) -> Iterator[str]:
     floating = replace(
         case,
         recipe=case.recipe.model_copy(

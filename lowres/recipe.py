@@ -98,10 +98,18 @@ class Lora(Section):
     dropout: Number = Field(0.05, ge=0, lt=1)
     targets: Names = "auto"
     """Linear modules to adapt, by suffix; auto: every linear layer of the encoder blocks."""
+    layers: str = Field("all", pattern=r"^(all|top:[1-9][0-9]{0,3})$")
+    """all, or top:N: only the N highest layers. What lies below is computed once, without dropout,
+    and reused over epochs and seeds."""
     rslora: bool = False
     """Rank-stabilised scaling (Kalajdzievski 2023, arXiv:2312.03732)."""
     dora: bool = False
     """Weight-decomposed LoRA (Liu et al. 2024, arXiv:2402.09353)."""
+
+    @property
+    def top(self) -> int | None:
+        """How many layers are adapted; None: all."""
+        return None if self.layers == "all" else int(self.layers.removeprefix("top:"))
 
     @field_validator("targets")
     @classmethod
@@ -117,6 +125,12 @@ def _tagged(folder: str) -> Any:
     return Annotated[reduce(or_, options), Field(discriminator="name")]
 
 
+def _or_auto(schema: dict[str, Any]) -> None:
+    """An editor takes `auto` for this number as well."""
+    number = {key: schema.pop(key) for key in ("type", "minimum", "maximum")}
+    schema["anyOf"] = [number, {"const": "auto", "type": "string"}]
+
+
 class Train(Section):
     """Optimisation; AdamW with linear warm-up and decay."""
 
@@ -127,10 +141,12 @@ class Train(Section):
     """Peak rate of the LoRA weights."""
     head_learning_rate: Number = Field(3e-3, gt=0)
     """Peak rate of the task head: freshly initialised, it wants about ten times the rate."""
-    batch: Whole = Field(16, ge=1, le=65_536)
-    """Effective batch: sentences (windows) an optimiser step, over all processes."""
-    micro_batch: Whole | None = Field(None, ge=1)
-    """Windows a forward pass; the rest is accumulated. Must divide batch."""
+    batch: Whole = Field(16, ge=1, le=65_536, json_schema_extra=_or_auto)
+    """Effective batch: sentences (windows) an optimiser step, over all processes. auto: 16, with
+    micro_batch: auto."""
+    micro_batch: Annotated[Whole, Field(ge=1)] | Literal["auto"] | None = None
+    """Windows a forward pass; the rest is accumulated. Must divide batch. auto: as many as fit into
+    memory; null: all of them. Halved where memory is full."""
     max_tokens: Whole = Field(128, ge=8)
     """Sub-word tokens a window; longer texts become several windows, nothing is cut."""
     warmup: Number = Field(0.1, ge=0, lt=1)
@@ -154,9 +170,18 @@ class Train(Section):
         AfterValidator(distinct),
     ] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _auto(cls, plain: Any) -> Any:
+        if not isinstance(plain, dict) or plain.get("batch") != "auto":
+            return plain
+        micro = plain.get("micro_batch")
+        batch = cls.model_fields["batch"].default
+        return {**plain, "batch": batch, "micro_batch": "auto" if micro is None else micro}
+
     @model_validator(mode="after")
     def _divides(self) -> Train:
-        if self.micro_batch is not None and self.batch % self.micro_batch:
+        if isinstance(self.micro_batch, int) and self.batch % self.micro_batch:
             raise ValueError(
                 f"train.micro_batch {self.micro_batch} does not divide train.batch {self.batch}"
             )

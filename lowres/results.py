@@ -127,6 +127,8 @@ class SeedRecord(Row):
     steps: int
     dev: float
     """Source-dev score of what was kept."""
+    micro_batch: int | None = None
+    """Windows a forward pass took; the effective batch is the recipe's. null: not written down."""
 
 
 class Resources(Row):

@@ -191,7 +191,7 @@ def metric_names(recipe: Recipe, labels: Sequence[str]) -> tuple[str, ...]:
 def seed_record(manifest: Manifest) -> SeedRecord:
     """What became of one seed, from the notes of its stage."""
     notes = manifest.notes
-    return SeedRecord(**{key: notes[key] for key in SeedRecord.model_fields})
+    return SeedRecord(**{key: notes[key] for key in SeedRecord.model_fields if key in notes})
 
 
 def total_energy(stages: Sequence[Manifest]) -> float | None:

@@ -8,7 +8,9 @@ from typing import Any
 from lowres import inference
 from lowres.data import LabelledData
 from lowres.hardware import Hardware
+from lowres.inference import Frozen
 from lowres.recipe import Recipe
+from lowres.shared import Shared
 from lowres.stats import collapsed, value_of
 from lowres.training_callbacks import from_main
 
@@ -17,13 +19,21 @@ class SourceDev:
     """The source's dev set, as the model answers it."""
 
     def __init__(
-        self, recipe: Recipe, data: LabelledData, tokenizer: Any, hardware: Hardware
+        self,
+        recipe: Recipe,
+        data: LabelledData,
+        tokenizer: Any,
+        hardware: Hardware,
+        shared: Shared,
+        frozen: Frozen | None = None,
     ) -> None:
         self.metric = chosen_metric(recipe, data.labels)
         self._recipe = recipe
         self._data = data
         self._tokenizer = tokenizer
         self._hardware = hardware
+        self._shared = shared
+        self._frozen = frozen
         self._gold = list(data.dev[recipe.task.gold_field])
 
     def score(self, network: Any) -> float:
@@ -47,6 +57,8 @@ class SourceDev:
             self._hardware,
             recipe.train.max_tokens,
             recipe.evaluate.batch_tokens,
+            encode=self._shared.windows,
+            frozen=self._frozen,
         )
         return [answer.answer for answer in answers]
 

@@ -178,6 +178,12 @@ def find(model: Any) -> tuple[str, ...]:
     )
 
 
+def tensors(block: Any) -> list[torch.Tensor]:
+    """Of the language adapter under the layers of a block."""
+    hooks = (hook for module in block.modules() for hook in module._forward_hooks.values())
+    return [one for hook in hooks if isinstance(hook, _Delta) for one in (hook.down, hook.up)]
+
+
 class _Delta:
     """Adds a frozen low-rank product to what a linear layer gives."""
 

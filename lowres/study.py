@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lowres.bases import LocatedBase
     from lowres.data import LabelledData
     from lowres.hardware import Hardware
+    from lowres.prefix import Store
+    from lowres.shared import Shared
     from lowres.variants import Variant
 
 
@@ -42,6 +44,9 @@ class Study:
     variants: tuple[Variant, ...]
     under: str
     """Fingerprint of the stages before training."""
+    shared: Shared
+    store: Store | None
+    """Where states of frozen layers are kept while the run lasts."""
 
     @property
     def own(self) -> Variant:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 from transformers import set_seed
 
-from lowres import adapter_files, artifacts, averaging, lora, model, training_callbacks
+from lowres import adapter_files, artifacts, averaging, fitting, lora, prefix, training_callbacks
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.errors import Interrupted
 from lowres.hardware import Hardware
 from lowres.job import Attempt, Job, Outcome
+from lowres.prefix import Prefix, States, Store
 from lowres.progress import Progress
 from lowres.recipe import Recipe
 from lowres.sampling import LengthGrouped
+from lowres.shared import Shared
 from lowres.source_dev import SourceDev
 from lowres.trainer import Collate, Loss, SourceTrainer
 from lowres.training_arguments import (
@@ -48,24 +51,38 @@ def train(
     folder: Path,
     progress: Progress,
     save_every_s: float = training_callbacks.SAVE_EVERY_S,
+    shared: Shared | None = None,
+    store: Store | None = None,
 ) -> Outcome:
     """Train one seed into `folder/adapter`; goes on from the newest whole checkpoint there.
 
     A run that ends in NaN or answers one class on source dev is tried once more at half the
     learning rates; the second outcome stands, whatever it is. In a distributed run every process
-    calls this, and the first one alone writes.
+    calls this, and the first one alone writes. `shared` is what earlier trainings of this process
+    have loaded, `store` where they keep the states of frozen layers.
 
     Raises:
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint; the same call goes on.
         DeviceError: when processes do not divide the batch, or a logger is not installed.
         RunError: when `folder` cannot be written.
     """
-    job = Job(recipe, seed, data, located, hardware, folder, progress, save_every_s)
+    job = Job(
+        recipe,
+        seed,
+        data,
+        located,
+        hardware,
+        folder,
+        progress,
+        save_every_s,
+        shared or Shared(),
+        store,
+    )
     attempt = _attempt(folder)
     outcome = _train_once(job, attempt)
     if outcome.status != "ok" and not attempt.retried:
         progress.say(f"seed {seed}: {outcome.status}; once more at half the learning rate")
-        attempt = Attempt(rate_factor=0.5, retried=True)
+        attempt = replace(_attempt(folder), rate_factor=0.5, retried=True)
         _alone(lambda: _start_over(folder, attempt))
         outcome = _train_once(job, attempt)
     _alone(lambda: _tidy(folder))
@@ -82,7 +99,12 @@ def _start_over(folder: Path, attempt: Attempt) -> None:
     # second one
     training_callbacks.remove_checkpoints(folder / CHECKPOINTS)
     averaging.forget(folder / averaging.EPOCHS)
-    artifacts.write_text(folder / ATTEMPT, json.dumps(asdict(attempt)))
+    _remember(folder, attempt)
+
+
+def _remember(folder: Path, attempt: Attempt) -> None:
+    if is_main():
+        artifacts.write_text(folder / ATTEMPT, json.dumps(asdict(attempt)))
 
 
 def _tidy(folder: Path) -> None:
@@ -108,6 +130,8 @@ class Learner:
     windows: Dataset
     pad_id: int
     dev: SourceDev
+    frozen: Prefix | None
+    states: States | None
 
 
 def _train_once(job: Job, attempt: Attempt) -> Outcome:
@@ -145,18 +169,26 @@ def _train_once(job: Job, attempt: Attempt) -> Outcome:
         parameters=total,
         trainable_parameters=trainable,
         curves=training_callbacks.curves(state.log_history, learner.dev.metric),
+        micro_batch=trainer.micro.size,
     )
 
 
 def _learner(job: Job) -> Learner:
     recipe, labels = job.recipe, job.data.labels
-    tokenizer = model.load_tokenizer(job.located)
-    base = model.load_base(job.located, recipe.base, recipe.task, labels, job.hardware)
+    tokenizer = job.shared.tokenizer(job.located)
+    base = job.shared.base(job.located, recipe.base, recipe.task, labels, job.hardware)
     network = lora.attach(base, recipe.lora, recipe.task, job.located.name)
     lora.halve_frozen(network, job.hardware)
-    windows = recipe.task.encode(job.data.train, tokenizer, labels, recipe.train.max_tokens)
-    dev = SourceDev(recipe, job.data, tokenizer, job.hardware)
-    return Learner(network, windows, int(tokenizer.pad_token_id or 0), dev)
+    encode = job.shared.windows
+    windows = encode(recipe.task, job.data.train, tokenizer, labels, recipe.train.max_tokens)
+    pad_id = int(tokenizer.pad_token_id or 0)
+    frozen = prefix.of(network, job.located, recipe.base.quantization, job.hardware, job.store)
+    states = None
+    if frozen is not None:
+        states = frozen.states(windows.to_list(), pad_id, recipe.evaluate.batch_tokens)
+        windows = windows.add_column("window", list(range(len(windows))))
+    dev = SourceDev(recipe, job.data, tokenizer, job.hardware, job.shared, frozen)
+    return Learner(network, windows, pad_id, dev, frozen, states)
 
 
 def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None) -> SourceTrainer:
@@ -166,6 +198,8 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
     arguments = training_arguments(
         job.recipe, job.seed, count, job.hardware, job.folder, attempt.rate_factor
     )
+    remember = partial(_remember, job.folder)
+    micro = fitting.micro_batches(job, attempt, lengths, remember)
     watch = training_callbacks.Watch(
         job.seed, arguments.max_steps, steps_an_epoch(options, count), job.save_every_s
     )
@@ -175,7 +209,7 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
             args=arguments,
             train_dataset=learner.windows,
             eval_dataset=job.data.dev,
-            data_collator=Collate(learner.pad_id),
+            data_collator=Collate(learner.pad_id, learner.states),
             compute_loss_func=Loss(options.label_smoothing),
             callbacks=[
                 watch,
@@ -186,6 +220,8 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
             score=learner.dev.score,
             head_rate=options.head_learning_rate / options.learning_rate,
             order=LengthGrouped(lengths, options.batch, job.seed),
+            micro=micro,
+            frozen=learner.frozen,
             epochs=job.folder / averaging.EPOCHS if job.averages else None,
         )
         with training_callbacks.interruptible(watch):

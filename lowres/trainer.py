@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +12,29 @@ import torch
 from torch.nn import functional
 from transformers import PrinterCallback, Trainer, TrainerState
 
-from lowres import averaging, inference, training_callbacks
+from lowres import averaging, hardware, inference, prefix, training_callbacks
+from lowres.microbatches import MicroBatches
 from lowres.sampling import LengthGrouped
 
 
 class Collate:
     """Windows to padded tensors, labels to [batch] or [batch, tokens] (-100 on padding)."""
 
-    def __init__(self, pad_id: int) -> None:
+    def __init__(self, pad_id: int, states: prefix.States | None = None) -> None:
+        """`states` of frozen layers by the windows' column `window`, where they are kept."""
         self.pad_id = pad_id
+        self._states = states
 
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """A batch of windows."""
-        inputs = inference.model_inputs(rows, self.pad_id)
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """A batch of windows; `lengths`, a list, is for whoever cuts it into parts."""
+        inputs: dict[str, Any] = inference.model_inputs(rows, self.pad_id)
         labels = [row["labels"] for row in rows]
         inputs["labels"] = (
             inference.pad(labels, -100) if isinstance(labels[0], list) else torch.tensor(labels)
         )
+        if self._states is not None:
+            inputs["states"] = prefix.padded([self._states[row["window"]] for row in rows])
+        inputs["lengths"] = [len(row["input_ids"]) for row in rows]
         return inputs
 
 
@@ -56,7 +64,8 @@ class SourceTrainer(Trainer):
     """transformers' Trainer with our order, our source-dev score and a rate of its own for the
     head; a checkpoint counts only once it is whole, and the first process alone writes it.
 
-    With a folder `epochs`, the weights of every evaluated checkpoint are kept in it.
+    With a folder `epochs`, the weights of every evaluated checkpoint are kept in it. `micro` says
+    how a step is cut into forward passes.
     """
 
     def __init__(
@@ -65,6 +74,8 @@ class SourceTrainer(Trainer):
         score: Callable[[Any], float],
         head_rate: float,
         order: LengthGrouped,
+        micro: MicroBatches,
+        frozen: prefix.Prefix | None = None,
         epochs: Path | None = None,
         **known: Any,
     ) -> None:
@@ -73,6 +84,8 @@ class SourceTrainer(Trainer):
         self._score = score
         self._head_rate = head_rate
         self._order = order
+        self.micro = micro
+        self._frozen = frozen
         self.add_callback(training_callbacks.EpochOrder(order))
         # it prints every logged row to standard output; the bar and the report show them
         self.remove_callback(PrinterCallback)
@@ -81,6 +94,53 @@ class SourceTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGrouped:
         return self._order
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Forward and backward passes of a whole step. When memory is full, the step begins again
+        with half the micro-batch: the same windows, the same draws, gradients from zero."""
+        model.train()
+        lengths = inputs.pop("lengths")
+        inputs = self._prepare_inputs(inputs)
+        while (loss := self._passes(model, inputs, lengths, num_items_in_batch)) is None:
+            self.micro.halve()
+            model.zero_grad(set_to_none=True)
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            # draws are seeded there, by the number of the step
+            self.callback_handler.on_step_begin(self.args, self.state, self.control)
+        return loss
+
+    def _passes(
+        self, model: Any, inputs: dict[str, Any], lengths: list[int], count: Any
+    ) -> torch.Tensor | None:
+        """The loss of a step, its gradients left in the parameters; None when memory was full and
+        fewer windows at once may help."""
+        losses = []
+        try:
+            parts = list(self.micro.parts(inputs, lengths))
+            for number, part in enumerate(parts):
+                last = number == len(parts) - 1
+                with nullcontext() if last else self.accelerator.no_sync(model):
+                    with self.compute_loss_context_manager():
+                        loss: Any = self.compute_loss(model, part, num_items_in_batch=count)
+                    self.accelerator.backward(loss)
+                losses.append(loss.detach())
+        except (RuntimeError, MemoryError) as error:
+            # one of several processes alone cannot go back: the others wait for its gradients
+            alone = self.args.world_size == 1
+            if not hardware.full_memory(error) or self.micro.size == 1 or not alone:
+                raise
+            return None
+        return torch.stack(losses).sum()
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **known: Any) -> Any:
+        """Trainer's, with the states of frozen layers in their place."""
+        if self._frozen is not None:
+            self._frozen.give(inputs.pop("states", None))
+        return super().compute_loss(model, inputs, *rest, **known)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW; the head, freshly initialised, gets its own rate (one rate for both collapsed

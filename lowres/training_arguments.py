@@ -36,13 +36,14 @@ def training_arguments(
     number of processes and GPUs. Raises `DeviceError` when the processes do not divide it."""
     options = recipe.train
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    micro, accumulation = split_batch(options.batch, options.micro_batch, processes)
+    asked = options.micro_batch
+    micro, passes = split_batch(options.batch, None if asked == "auto" else asked, processes)
     steps = options.steps or max(1, round(options.epochs * steps_an_epoch(options, windows)))
     arguments = TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
         max_steps=steps,
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=accumulation,
+        # a whole step: `SourceTrainer.training_step` cuts it into micro-batches
+        per_device_train_batch_size=micro * passes,
         average_tokens_across_devices=True,
         # all that trains is used in every step; looking for what is not costs time and warns
         ddp_find_unused_parameters=False,
@@ -68,6 +69,8 @@ def training_arguments(
         # the last batch is full already; see sampling.py
         dataloader_drop_last=False,
         dataloader_pin_memory=hardware.device == "cuda",
+        # the next batch goes to the card while this one is computed
+        accelerator_config={"non_blocking": hardware.device == "cuda"},
         disable_tqdm=True,
         # event files are written by a callback of our own, into the run folder
         report_to=[name for name in options.report_to if name != "tensorboard"] or "none",

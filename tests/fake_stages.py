@@ -18,17 +18,17 @@ class Fakes:
         monkeypatch.setattr(evaluate, "predict_baselines", self.baselines)
         monkeypatch.setattr(evaluate, "predict_adapter", self.adapter)
 
-    def train(self, recipe, seed, data, located, hardware, folder, progress):
+    def train(self, recipe, seed, data, located, hardware, folder, progress, **known):
         (folder / "checkpoint").write_text("kept")
         self._reached(f"train {seed}")
         return Outcome(seed, "ok", False, 3e-4, 5, 50, 0.5 + seed / 10, 1000, 10, [])
 
-    def baselines(self, recipe, data, located, hardware, folder, progress):
+    def baselines(self, recipe, data, located, hardware, folder, progress, shared):
         self._answer(data, folder, "majority", right=0)
         self._reached("baselines")
         return ["majority"]
 
-    def adapter(self, recipe, seed, data, located, hardware, adapter, folder, progress):
+    def adapter(self, recipe, seed, data, located, hardware, adapter, folder, progress, *known):
         self._answer(data, folder, str(seed), right=2)
         self._reached(f"adapter {seed}")
 

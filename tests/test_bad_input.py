@@ -283,7 +283,6 @@ def test_a_machine_that_is_too_small(study: Path, monkeypatch: pytest.MonkeyPatc
     says = [
         "train: out of memory",
         "2.00 GiB",
-        "train.micro_batch=8",
         "gradient_checkpointing=true",
     ]
     refused(["study.yaml"], says, study, news=1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -53,6 +54,14 @@ def test_a_cpu(monkeypatch):
         assert detect() == Hardware("cpu", expected)
 
 
+def test_few_compiled_kernels_are_kept_unless_the_user_says_how_many(monkeypatch):
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
+    monkeypatch.setenv("LRU_CACHE_CAPACITY", "7")
+    detect()
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "64"
+    assert os.environ["LRU_CACHE_CAPACITY"] == "7"
+
+
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)]
 )
@@ -75,7 +84,9 @@ def test_autocast(precision, dtype):
         MemoryError(),
     ],
 )
-@pytest.mark.parametrize(("doing", "first"), [("train", "micro_batch=8"), ("evaluate", "2048")])
+@pytest.mark.parametrize(
+    ("doing", "first"), [("train", "gradient_checkpointing=true"), ("evaluate", "2048")]
+)
 def test_full_memory_says_what_to_change(error, doing, first):
     def full():
         with enough_memory(load("quickstart"), doing):
@@ -98,8 +109,9 @@ def test_other_errors_pass(error):
     assert caught.value is error
 
 
-def test_what_takes_less_memory():
-    recipe = load("quickstart", ["train.batch=12", "train.micro_batch=6", "base.quantization=none"])
+def test_what_takes_less_memory(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    recipe = load("quickstart", ["train.batch=24", "train.micro_batch=6", "base.quantization=none"])
     assert smaller(recipe, "train") == [
         "train.micro_batch=3 (the effective batch stays)",
         "train.gradient_checkpointing=true",

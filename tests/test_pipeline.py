@@ -204,7 +204,7 @@ def test_what_must_not_be_trusted():
 def test_the_other_processes_of_a_team_write_nothing(recipe, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setenv("RANK", "1")
-    monkeypatch.setattr(train, "train", lambda recipe, seed, *rest: seen.append(seed))
+    monkeypatch.setattr(train, "train", lambda recipe, seed, *rest, **known: seen.append(seed))
     with pytest.raises(SystemExit) as left:
         pipeline.run(recipe)
     assert (left.value.code, seen) == (0, [1, 2])

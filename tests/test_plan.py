@@ -256,12 +256,12 @@ def test_stages_follow_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
 YES = Ability(True, "")
 
 
-def case(recipe: Recipe, tokens: int, quantization: str, device: str) -> plan._Case:
+def case(recipe: Recipe, tokens: int, quantization: str, device: str) -> plan.Case:
     found = shapes.Found("b", shapes.KNOWN[recipe.base.name], None, "")
     place = cards.Place("here", device, 1e9, 1e9, "bf16", YES, YES)
     base = recipe.base.model_copy(update={"quantization": quantization})
     lengths = plan.lengths.assumed(tokens, "")
-    return plan._Case(recipe.model_copy(update={"base": base}), found, place, lengths)
+    return plan.Case(recipe.model_copy(update={"base": base}), found, place, lengths)
 
 
 @given(

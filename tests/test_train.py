@@ -19,6 +19,7 @@ from tiny_study import CPU
 from lowres import source_dev
 from lowres import train as training
 from lowres.errors import DeviceError, Interrupted, RunError
+from lowres.shared import Shared
 from lowres.stats import value_of
 from lowres.trainer import SourceTrainer
 
@@ -155,7 +156,7 @@ def test_the_mean_of_the_epochs_is_kept(base, tmp_path, written):
     # the score told is that of the mean
     data = tiny_study.data("classification")
     answers = [each.answer for each in tiny_study.answers(recipe, tmp_path / "adapter", data.dev)]
-    dev = source_dev.SourceDev(recipe, data, None, CPU)
+    dev = source_dev.SourceDev(recipe, data, None, CPU, Shared())
     assert dev.metric == "macro_f1"
     gold = list(data.dev[recipe.task.gold_field])
     assert outcome.dev == pytest.approx(value_of(dev.metric, gold, answers, data.labels))
@@ -307,7 +308,7 @@ def test_a_disk_that_takes_no_more_is_said_in_words(base, tmp_path, monkeypatch,
 def test_source_dev_is_scored_as_a_whole(base):
     recipe, data = study(base, "tagging"), tiny_study.data("tagging")
     empty = Dataset.from_list(tiny_study.examples("tagging", 4, 1))
-    dev = source_dev.SourceDev(recipe, replace(data, dev=empty), None, CPU)
+    dev = source_dev.SourceDev(recipe, replace(data, dev=empty), None, CPU, Shared())
     assert dev.metric == "span_f1"
     named = study(base, "tagging", evaluate={"metrics": ["accuracy"]})
     assert source_dev.chosen_metric(named, data.labels) == "accuracy"

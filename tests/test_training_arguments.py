@@ -74,7 +74,7 @@ def asked(monkeypatch):
 def test_processes_share_the_batch(base, monkeypatch, asked, world):
     monkeypatch.setenv("WORLD_SIZE", world)
     made = asked(study(base, train={"batch": 8, "micro_batch": 2}))
-    share = made.per_device_train_batch_size * made.gradient_accumulation_steps
+    share = made.per_device_train_batch_size
     assert share * int(world) == 8
     assert made.max_steps == 18
     assert made.average_tokens_across_devices is True
