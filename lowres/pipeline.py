@@ -82,7 +82,7 @@ def run(
         LowresError: when the user must change something; the run folder stays whole.
         Interrupted: on Ctrl-C; the same call goes on.
     """
-    from lowres import augment, finished, hardware, shots
+    from lowres import augment, finished, hardware, shots, trained
 
     progress, kept = progress or Silent(), kept or Kept()
     folder = RunFolder(run_folder(recipe, out))
@@ -98,6 +98,7 @@ def run(
     augment.check(labelled, recipe)
     located = kept.base(recipe.base)
     finished.check(recipe, located)
+    trained.check(recipe, Path(located.path))
     with folder.locked(dump(recipe)):
         progress.say(f"{folder.path}: base {located.name}, {located.obtained}")
         _keep_publish(recipe, folder)

@@ -17,6 +17,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from lowres import registry
 from lowres.recipe_data import Data
 from lowres.recipe_publish import Publish
+from lowres.recipe_strategies import LORA, Freeze, Strategy, with_rates
+from lowres.recipe_strategies import faults as strategy_faults
 from lowres.recipe_text import Adapt, Text, Tokenizer, text_faults
 from lowres.recipe_types import (
     LanguageList,
@@ -120,13 +122,22 @@ def _tagged(folder: str) -> Any:
 class Train(Section):
     """Optimisation; AdamW with linear warm-up and decay."""
 
+    strategy: Strategy = LORA
+    """What trains beside the head: lora, full (all weights), gradual (LoRA, from the top down),
+    head, probe (both nothing: the head alone, with and without dropout in the base)."""
+    freeze: Freeze = Freeze()
+    """Parts of the base that stay as they are: `embeddings: true`, `layers: 4` (the lowest)."""
     epochs: Number = Field(10, gt=0, le=10_000)
     steps: Whole | None = Field(None, ge=1, le=10**9)
     """Optimiser steps; overrides epochs."""
     learning_rate: Number = Field(3e-4, gt=0)
-    """Peak rate of the LoRA weights."""
+    """Peak rate of the LoRA weights. With strategy full: of all weights, and 2e-5 by default."""
     head_learning_rate: Number = Field(3e-3, gt=0)
-    """Peak rate of the task head: freshly initialised, it wants about ten times the rate."""
+    """Peak rate of the task head: freshly initialised, it wants about ten times the rate. With
+    strategy full 2e-4 by default."""
+    layer_decay: Number = Field(1.0, gt=0, le=1)
+    """What the rate is multiplied by for each layer down from the last one (Howard and Ruder 2018,
+    ULMFiT, took 1 / 2.6 = 0.38)."""
     batch: Whole = Field(16, ge=1, le=65_536)
     """Effective batch: sentences (windows) an optimiser step, over all processes."""
     micro_batch: Whole | None = Field(None, ge=1)
@@ -153,6 +164,11 @@ class Train(Section):
         BeforeValidator(listed),
         AfterValidator(distinct),
     ] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rates(cls, value: Any) -> Any:
+        return with_rates(value)
 
     @model_validator(mode="after")
     def _divides(self) -> Train:
@@ -258,6 +274,7 @@ class Recipe(Section):
         found = [
             *text_faults(self.text, self.tokenizer, self.adapt, self.languages.targets),
             *self._words_and_adapters(),
+            *strategy_faults(self),
         ]
         if found:
             # a line a fault: `recipe_faults` takes them apart, so that all are told at once

@@ -1,4 +1,5 @@
-"""One seed of training: LoRA and head on the source language, chosen on source dev."""
+"""One seed of training on the source language: LoRA or what else the strategy trains, and the head,
+chosen on source dev."""
 
 from __future__ import annotations
 
@@ -11,7 +12,16 @@ from typing import Any
 from datasets import Dataset
 from transformers import set_seed
 
-from lowres import adapter_files, artifacts, averaging, lora, model, training_callbacks
+from lowres import (
+    adapter_files,
+    artifacts,
+    averaging,
+    lora,
+    model,
+    trained,
+    training_callbacks,
+    unfreezing,
+)
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.errors import Interrupted
@@ -102,7 +112,8 @@ def _alone(act: Callable[[], None]) -> None:
 
 @dataclass(frozen=True)
 class Learner:
-    """A base with LoRA and a head, the windows that it learns from, and what it is judged by."""
+    """A base with LoRA (or what the strategy trains) and a head, the windows that it learns from,
+    and what it is judged by."""
 
     network: Any
     windows: Dataset
@@ -152,7 +163,7 @@ def _learner(job: Job) -> Learner:
     recipe, labels = job.recipe, job.data.labels
     tokenizer = model.load_tokenizer(job.located)
     base = model.load_base(job.located, recipe.base, recipe.task, labels, job.hardware)
-    network = lora.attach(base, recipe.lora, recipe.task, job.located.name)
+    network = trained.attach(base, recipe, job.located.name)
     lora.halve_frozen(network, job.hardware)
     windows = recipe.task.encode(job.data.train, tokenizer, labels, recipe.train.max_tokens)
     dev = SourceDev(recipe, job.data, tokenizer, job.hardware)
@@ -181,10 +192,11 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
                 watch,
                 training_callbacks.Bar(advance),
                 *early_stopping(options),
+                *unfreezing.unfreezing(learner.network, options.strategy),
                 *event_files(options, job.folder, newest),
             ],
             score=learner.dev.score,
-            head_rate=options.head_learning_rate / options.learning_rate,
+            rates=trained.rates(learner.network, job.recipe),
             order=LengthGrouped(lengths, options.batch, job.seed),
             epochs=job.folder / averaging.EPOCHS if job.averages else None,
         )
