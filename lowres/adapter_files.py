@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres import bases, extension, model, quiet, stacking
+from lowres import bases, extension, model, quiet, stacking, trained
 from lowres import rows as new_rows
 from lowres.errors import RunError
 from lowres.int8 import Int8Embedding
@@ -102,10 +102,19 @@ def load_adapter(base: PreTrainedModel, folder: Path, trainable: bool = False) -
     with quiet.peft(), warnings.catch_warnings():
         # said in one line, and as an error, by `_check_whole`
         warnings.filterwarnings("ignore", "Found (missing|unexpected)")
-        network: PeftModel = PeftModel.from_pretrained(
-            base, str(folder), is_trainable=trainable, config=config
-        )
+        try:
+            network: PeftModel = PeftModel.from_pretrained(
+                base, str(folder), is_trainable=trainable, config=config
+            )
+        except KeyError as error:  # of a module that was saved whole
+            raise RunError(
+                f"{folder}: is no adapter of this base: {error.args[0]} is missing; give the base "
+                "that it was trained on, or copy the adapter again"
+            ) from error
     _check_whole(network, folder, brought is not None)
+    if not trainable and plain["target_modules"] == trained.NO_LORA:
+        # it may hold the whole base
+        trained.forget_originals(network)
     return network.eval()
 
 
@@ -116,8 +125,8 @@ def _check_whole(network: PeftModel, folder: Path, has_rows: bool) -> None:
 
     # told not to save the table, it does not ask the Hub whether there is one
     state = get_peft_model_state_dict(network, save_embedding_layers=False)
-    wanted = {key for key in state if "embed" not in key}
-    stored = {key for key in stacking.names(folder) if "embed" not in key}
+    wanted = {key for key in state if not key.endswith(stacking.ROWS_KEY)}
+    stored = {key for key in stacking.names(folder) if not key.endswith(stacking.ROWS_KEY)}
     if wanted != stored:
         first = sorted(wanted ^ stored)[0]
         raise RunError(

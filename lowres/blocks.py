@@ -51,15 +51,20 @@ def frozen(network: Any) -> int:
     nothing trains, and no LoRA stands that other adapters have otherwise. 0 where embeddings
     train."""
     encoder, blocks = encoder_of(network), find(network)
-    within = {id(p) for block in blocks for p in block.parameters()}
-    embeddings = encoder.get_input_embeddings()
-    below = [p for p in embeddings.parameters() if id(p) not in within]
-    if any(p.requires_grad for p in below):
+    table = encoder.get_input_embeddings()
+    below = [child for child in encoder.children() if table in set(child.modules())]
+    if any(_changes(module) for module in (table, *below)):
         return 0
     count = 0
     for block in blocks:
-        changes = any(p.requires_grad for p in block.parameters())
-        if changes or any(hasattr(module, "lora_A") for module in block.modules()):
+        if _changes(block):
             break
         count += 1
     return count
+
+
+def _changes(module: nn.Module) -> bool:
+    """Whether anything in a module trains, or is an adapter's: LoRA, or weights of its own."""
+    trains = any(p.requires_grad for p in module.parameters())
+    its = ("lora_A", "modules_to_save")
+    return trains or any(hasattr(each, name) for each in module.modules() for name in its)

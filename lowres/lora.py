@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lowres import bases, blocks, dropout, model, quiet
+from lowres import bases, blocks, depth, dropout, model, quiet
 from lowres.errors import BaseModelError
 from lowres.hardware import Hardware
 from lowres.recipe import Lora
@@ -16,11 +16,18 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def attach(network: PreTrainedModel, options: Lora, task: TaskOptions, name: str) -> PeftModel:
+def attach(
+    network: PreTrainedModel,
+    options: Lora,
+    task: TaskOptions,
+    name: str,
+    frozen_layers: int = 0,
+) -> PeftModel:
     """LoRA on the encoder's linear layers; the head trains whole and is saved with the adapter.
 
-    Raises `BaseModelError` when `lora.targets` matches nothing outside the head, or the base has
-    not the layers of `lora.layers`.
+    `frozen_layers`: of the lowest layers, so many have none. Raises `BaseModelError` when
+    `lora.targets` matches nothing outside the head, or the base has not the layers of
+    `lora.layers`.
     """
     import torch
     from peft import LoraConfig, TaskType, get_peft_model
@@ -31,7 +38,8 @@ def attach(network: PreTrainedModel, options: Lora, task: TaskOptions, name: str
         if options.targets == "auto"
         else options.targets
     )
-    targets = target_modules(network, suffixes, heads)
+    found = target_modules(network, suffixes, heads)
+    targets = [path for path in found if (depth.layer_of(path) or 0) >= frozen_layers]
     if not targets:
         raise BaseModelError(
             f"lora.targets {list(suffixes)}: no linear layer of {name} has such a name"

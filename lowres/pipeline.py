@@ -82,7 +82,7 @@ def run(
         LowresError: when the user must change something; the run folder stays whole.
         Interrupted: on Ctrl-C; the same call goes on.
     """
-    from lowres import augment, finished, fitting, hardware, shots
+    from lowres import augment, finished, fitting, hardware, shots, trained
     from lowres.prefix import FOLDER, Store
 
     progress, kept = progress or Silent(), kept or Kept()
@@ -99,6 +99,7 @@ def run(
     augment.check(labelled, recipe)
     located = kept.base(recipe.base)
     finished.check(recipe, located)
+    trained.check(recipe, Path(located.path))
     fitting.check(recipe, located, machine, progress)
     with folder.locked(dump(recipe)):
         progress.say(f"{folder.path}: base {located.name}, {located.obtained}")

@@ -17,6 +17,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from lowres import registry
 from lowres.recipe_data import Data
 from lowres.recipe_publish import Publish
+from lowres.recipe_strategies import LORA, Freeze, Strategy, with_rates
+from lowres.recipe_strategies import faults as strategy_faults
 from lowres.recipe_text import Adapt, Text, Tokenizer, text_faults
 from lowres.recipe_types import (
     LanguageList,
@@ -134,13 +136,22 @@ def _or_auto(schema: dict[str, Any]) -> None:
 class Train(Section):
     """Optimisation; AdamW with linear warm-up and decay."""
 
+    strategy: Strategy = LORA
+    """What trains beside the head: lora, full (all weights), gradual (LoRA, from the top down),
+    head, probe (both nothing: the head alone, with and without dropout in the base)."""
+    freeze: Freeze = Freeze()
+    """Parts of the base that stay as they are: `embeddings: true`, `layers: 4` (the lowest)."""
     epochs: Number = Field(10, gt=0, le=10_000)
     steps: Whole | None = Field(None, ge=1, le=10**9)
     """Optimiser steps; overrides epochs."""
     learning_rate: Number = Field(3e-4, gt=0)
-    """Peak rate of the LoRA weights."""
+    """Peak rate of the LoRA weights. With strategy full: of all weights, and 2e-5 by default."""
     head_learning_rate: Number = Field(3e-3, gt=0)
-    """Peak rate of the task head: freshly initialised, it wants about ten times the rate."""
+    """Peak rate of the task head: freshly initialised, it wants about ten times the rate. With
+    strategy full 2e-4 by default."""
+    layer_decay: Number = Field(1.0, gt=0, le=1)
+    """What the rate is multiplied by for each layer down from the last one (Howard and Ruder 2018,
+    ULMFiT, took 1 / 2.6 = 0.38)."""
     batch: Whole = Field(16, ge=1, le=65_536, json_schema_extra=_or_auto)
     """Effective batch: sentences (windows) an optimiser step, over all processes. auto: 16, with
     micro_batch: auto."""
@@ -178,6 +189,11 @@ class Train(Section):
         micro = plain.get("micro_batch")
         batch = cls.model_fields["batch"].default
         return {**plain, "batch": batch, "micro_batch": "auto" if micro is None else micro}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rates(cls, value: Any) -> Any:
+        return with_rates(value)
 
     @model_validator(mode="after")
     def _divides(self) -> Train:
@@ -283,6 +299,7 @@ class Recipe(Section):
         found = [
             *text_faults(self.text, self.tokenizer, self.adapt, self.languages.targets),
             *self._words_and_adapters(),
+            *strategy_faults(self),
         ]
         if found:
             # a line a fault: `recipe_faults` takes them apart, so that all are told at once

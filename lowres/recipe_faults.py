@@ -110,6 +110,8 @@ def _tagged(at: Location) -> _Tagged | None:
     """The one that `at` is, or lies in."""
     if at[:1] == ("task",):
         place, folder, called = at[:1], "tasks", "task"
+    elif at[:2] == ("train", "strategy"):
+        place, folder, called = at[:2], "strategies", "strategy"
     elif at[:2] == ("train", "augment") and len(at) > 2:
         place, folder, called = at[:3], "augmentations", "way to augment"
     else:

@@ -216,9 +216,11 @@ def combine(
     if language is not None:
         _check_plain(config, folder)
         state = _concatenated(state, language, scale_of(config), encoder_prefix)
-        rank = int(config["r"]) + language.rank
+        # where only the head was trained, the word for none stands in place of a list
+        own = config["target_modules"] if isinstance(config["target_modules"], list) else ()
+        rank = (int(config["r"]) if own else 0) + language.rank
         paths = {_joined(encoder_prefix, path) for path in language.factors}
-        targets = sorted({*config["target_modules"], *paths})
+        targets = sorted({*own, *paths})
         config.update(r=rank, lora_alpha=rank, use_rslora=False, target_modules=targets)
     if rows is not None:
         values, first = rows
@@ -235,7 +237,7 @@ def _concatenated(
     """The task's factors and the language's side by side; scale 1 for both."""
     out = {key: value for key, value in state.items() if ".lora_" not in key}
     downs, ups = _factors(state)
-    rank = next(iter(downs.values())).shape[0]
+    rank = next((down.shape[0] for down in downs.values()), 0)
     below = {_joined(prefix, path): pair for path, pair in language.factors.items()}
     for path in sorted({*downs, *below}):
         parts = []
@@ -245,7 +247,7 @@ def _concatenated(
             parts.append(_nothing(downs[path], ups[path], language.rank))
         if path in downs:
             parts.append((downs[path], ups[path] * scale))
-        else:
+        elif rank:
             parts.append(_nothing(*below[path], rank))
         out[f"{PREFIX}{path}.lora_A.weight"] = torch.cat([a.float() for a, _ in parts], dim=0)
         out[f"{PREFIX}{path}.lora_B.weight"] = torch.cat([b.float() for _, b in parts], dim=1)

@@ -1,4 +1,5 @@
-"""One seed of training: LoRA and head on the source language, chosen on source dev."""
+"""One seed of training on the source language: LoRA or what else the strategy trains, and the head,
+chosen on source dev."""
 
 from __future__ import annotations
 
@@ -12,7 +13,17 @@ from typing import Any
 from datasets import Dataset
 from transformers import set_seed
 
-from lowres import adapter_files, artifacts, averaging, fitting, lora, prefix, training_callbacks
+from lowres import (
+    adapter_files,
+    artifacts,
+    averaging,
+    fitting,
+    lora,
+    prefix,
+    trained,
+    training_callbacks,
+    unfreezing,
+)
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.errors import Interrupted
@@ -124,7 +135,8 @@ def _alone(act: Callable[[], None]) -> None:
 
 @dataclass(frozen=True)
 class Learner:
-    """A base with LoRA and a head, the windows that it learns from, and what it is judged by."""
+    """A base with LoRA (or what the strategy trains) and a head, the windows that it learns from,
+    and what it is judged by."""
 
     network: Any
     windows: Dataset
@@ -177,12 +189,14 @@ def _learner(job: Job) -> Learner:
     recipe, labels = job.recipe, job.data.labels
     tokenizer = job.shared.tokenizer(job.located)
     base = job.shared.base(job.located, recipe.base, recipe.task, labels, job.hardware)
-    network = lora.attach(base, recipe.lora, recipe.task, job.located.name)
+    network = trained.attach(base, recipe, job.located.name)
     lora.halve_frozen(network, job.hardware)
     encode = job.shared.windows
     windows = encode(recipe.task, job.data.train, tokenizer, labels, recipe.train.max_tokens)
     pad_id = int(tokenizer.pad_token_id or 0)
-    frozen = prefix.of(network, job.located, recipe.base.quantization, job.hardware, job.store)
+    frozen = None
+    if recipe.train.strategy.lowest_still:
+        frozen = prefix.of(network, job.located, recipe.base.quantization, job.hardware, job.store)
     states = None
     if frozen is not None:
         states = frozen.states(windows.to_list(), pad_id, recipe.evaluate.batch_tokens)
@@ -215,10 +229,11 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
                 watch,
                 training_callbacks.Bar(advance),
                 *early_stopping(options),
+                *unfreezing.unfreezing(learner.network, options.strategy),
                 *event_files(options, job.folder, newest),
             ],
             score=learner.dev.score,
-            head_rate=options.head_learning_rate / options.learning_rate,
+            rates=trained.rates(learner.network, job.recipe),
             order=LengthGrouped(lengths, options.batch, job.seed),
             micro=micro,
             frozen=learner.frozen,

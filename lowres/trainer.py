@@ -61,8 +61,8 @@ class Loss:
 
 
 class SourceTrainer(Trainer):
-    """transformers' Trainer with our order, our source-dev score and a rate of its own for the
-    head; a checkpoint counts only once it is whole, and the first process alone writes it.
+    """transformers' Trainer with our order, our source-dev score and rates by the weight's name; a
+    checkpoint counts only once it is whole, and the first process alone writes it.
 
     With a folder `epochs`, the weights of every evaluated checkpoint are kept in it. `micro` says
     how a step is cut into forward passes.
@@ -72,7 +72,7 @@ class SourceTrainer(Trainer):
         self,
         *,
         score: Callable[[Any], float],
-        head_rate: float,
+        rates: Callable[[str], float],
         order: LengthGrouped,
         micro: MicroBatches,
         frozen: prefix.Prefix | None = None,
@@ -82,7 +82,7 @@ class SourceTrainer(Trainer):
         super().__init__(**known)
         self._epochs = epochs
         self._score = score
-        self._head_rate = head_rate
+        self._rates = rates
         self._order = order
         self.micro = micro
         self._frozen = frozen
@@ -149,20 +149,20 @@ class SourceTrainer(Trainer):
             network: torch.nn.Module = model or self.model  # type: ignore[assignment]
             rate = self.args.learning_rate
             decayed = set(self.get_decay_parameter_names(network))
-            groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+            groups: dict[tuple[float, bool], list[torch.nn.Parameter]] = {}
             for name, parameter in network.named_parameters():
                 if parameter.requires_grad:
                     # DoRA's magnitudes are norms of weights: decay would shrink the base itself
                     decay = name in decayed and "lora_magnitude_vector" not in name
-                    groups.setdefault(("modules_to_save" in name, decay), []).append(parameter)
+                    groups.setdefault((self._rates(name), decay), []).append(parameter)
             self.optimizer = torch.optim.AdamW(
                 [
                     {
                         "params": parameters,
-                        "lr": rate * (self._head_rate if head else 1.0),
+                        "lr": rate * factor,
                         "weight_decay": self.args.weight_decay if decay else 0.0,
                     }
-                    for (head, decay), parameters in sorted(groups.items(), key=lambda g: g[0])
+                    for (factor, decay), parameters in sorted(groups.items(), key=lambda g: g[0])
                 ],
                 betas=(self.args.adam_beta1, self.args.adam_beta2),
                 fused=True,

@@ -118,6 +118,21 @@ def test_a_mean_of_epochs_is_the_same_mean(base, tmp_path, undisturbed):
     check(study, tmp_path, ["step:4", "save:6", "evaluate:9", "tidy", "adapter"], undisturbed)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "moments"),
+    [
+        # the second of two layers joins at step 5
+        ({"name": "gradual", "share": 1}, ["step:4", "save:6", "tidy"]),
+        ("full", ["step:2", "evaluate:6"]),
+        ("probe", ["step:4", "adapter"]),
+    ],
+)
+def test_with_every_strategy(base, tmp_path, undisturbed, strategy, moments):
+    rank = {"rank": 4} if "gradual" in str(strategy) else {"rank": 16}
+    study = recipe(base, train={"strategy": strategy, "learning_rate": 2e-3}, lora=rank)
+    check(study, tmp_path, moments, undisturbed)
+
+
 def test_killed_again_and_again(base, tmp_path, undisturbed):
     moments = ["step:1", "save:2", "evaluate:3", "step:5", "save:6", "step:8", "adapter"]
     check(recipe(base), tmp_path, moments, undisturbed)
