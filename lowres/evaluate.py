@@ -51,21 +51,17 @@ def predict_adapter(
         shared: what this process has loaded.
         store: where states of frozen layers are kept.
     """
-    missing = [
-        language
-        for language in data.tests
-        if not predictions.path_of(folder, system, language).is_file()
-    ]
+    files = {language: predictions.path_of(folder, system, language) for language in data.tests}
+    missing = [language for language, file in files.items() if not file.is_file()]
     total = sum(len(data.tests[language]) for language in missing)
-    loaded: Path | None = None
+    loaded, quantization = None, recipe.base.quantization
     with progress.bar(f"evaluate, {_said(system)}", total) as advance:
         for its, languages in _passes(adapter, missing, data):
             if its != loaded:
                 base = shared.base(located, recipe.base, recipe.task, data.labels, hardware)
                 network = adapter_files.load_adapter(base, its)
                 tokenizer = shared.tokenizer(located, its)
-                kind = recipe.base.quantization
-                frozen = prefix.of(network, located, kind, hardware, store)
+                frozen = prefix.of(network, located, quantization, hardware, store)
                 loaded = its
             found = inference.predict_all(
                 network,
@@ -81,8 +77,7 @@ def predict_adapter(
             )
             for language, answers in zip(languages, found, strict=True):
                 examples = data.tests[language]
-                file = predictions.path_of(folder, system, language)
-                predictions.write(file, examples, recipe.task.gold_field, answers)
+                predictions.write(files[language], examples, recipe.task.gold_field, answers)
                 advance(len(examples))
 
 

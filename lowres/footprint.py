@@ -113,6 +113,8 @@ class Setting:
     """Of the vocabulary's extension."""
     rows_train: bool = False
     checkpointing: bool = False
+    top: int | None = None
+    """How many of the highest layers LoRA is on; None: all of them."""
     table_rows: int | None = None
     """Of the embeddings, where they are trimmed."""
     pieces_seen: int | None = None
@@ -122,6 +124,13 @@ class Setting:
     def half(self) -> bool:
         """Whether products are in half precision."""
         return self.precision != "fp32"
+
+    @property
+    def layers(self) -> int:
+        """Of the encoder, those that a step keeps something of: what lies below all LoRA is
+        computed without gradients."""
+        layers = self.shape.layers
+        return layers if self.top is None else min(self.top, layers)
 
     @property
     def float_bytes(self) -> int:
@@ -178,7 +187,8 @@ def trained(setting: Setting) -> float:
         setting.rank * (linear.inputs + linear.outputs) + setting.dora * linear.outputs
         for linear in adapted(setting)
     )
-    return (16 * (setting.shape.distinct_layers * lora + setting.head) + 4 * setting.head) / MB
+    layers = min(setting.layers, setting.shape.distinct_layers)
+    return (16 * (layers * lora + setting.head) + 4 * setting.head) / MB
 
 
 def rows(setting: Setting) -> float:
@@ -242,7 +252,7 @@ def activations(setting: Setting, windows: int, tokens: int) -> float:
         windows: of a micro-batch.
         tokens: of its longest window, which the others are padded to.
     """
-    layers = setting.shape.layers
+    layers = setting.layers
     a_layer = kept(setting, windows, tokens)
     holes = _holes(setting, windows, tokens)
     if not setting.checkpointing:
@@ -259,7 +269,7 @@ def copies(setting: Setting) -> float:
     """Frozen weights once more in half precision, held by the graph (`none` under autocast)."""
     if setting.quantization != "none" or not setting.half:
         return 0.0
-    layers = 1 if setting.checkpointing else setting.shape.layers
+    layers = 1 if setting.checkpointing else setting.layers
     return 2 * layers * setting.shape.block / MB
 
 

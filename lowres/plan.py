@@ -118,6 +118,7 @@ class Case:
             footprint.head_parameters(self.found.shape, sequence, labels),
             _new_rows(recipe),
             checkpointing=recipe.train.gradient_checkpointing,
+            top=recipe.lora.top,
             pieces_seen=self.lengths.seen or None,
         )
 
@@ -276,6 +277,7 @@ def _adapt_stage(case: Case) -> StagePlan:
         head=0,
         rows_train=True,
         checkpointing=False,
+        top=None,
     )
     tokens = min(options.max_tokens, case.lengths.longest)
     kept = footprint.activations(setting, options.batch, tokens) + footprint.copies(setting)

@@ -296,3 +296,29 @@ def test_more_never_takes_less(
 @given(limit=st.integers(0, plan.LARGEST_BATCH))
 def test_the_largest_that_fits(limit: int) -> None:
     assert plan._largest(lambda size: size <= limit) == limit
+
+
+def test_auto_takes_the_largest_micro_batch_that_divides_and_fits(study: Path) -> None:
+    words = ["--gpu", "2GB", "train.batch=48", "--json"]
+    asked = json.loads(call("study.yaml", *words, "train.micro_batch=auto").stdout)
+    assert asked["fits"]
+    assert asked["batch"] == 48
+    assert 48 % asked["micro_batch"] == 0
+    next_one = min(n for n in range(asked["micro_batch"] + 1, 49) if 48 % n == 0)
+    assert asked["micro_batch"] <= asked["largest_micro_batch"] < next_one
+    whole = json.loads(call("study.yaml", "--gpu", "T4", "train.batch=auto", "--json").stdout)
+    assert (whole["batch"], whole["micro_batch"]) == (16, 16)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("quantization", ["none", "8bit"])
+def test_fewer_adapted_layers_take_less(device: str, quantization: str) -> None:
+    peaks = []
+    for layers in ("top:1", "top:4", "all"):
+        recipe = load("quickstart", ["base.name=xlm-roberta-base", f"lora.layers={layers}"])
+        stage = plan.train_stage(case(recipe, 128, quantization, device), 16)
+        peaks.append([stage.parts[part] for part in (plan.ACTIVATIONS, plan.TRAINED)])
+        assert stage.parts[plan.WEIGHTS] > 0
+    for one, four, every in zip(*peaks, strict=True):
+        assert one < four < every
+    assert peaks[1][0] / peaks[2][0] == pytest.approx(4 / 12, rel=0.15)

@@ -1,0 +1,151 @@
+"""What lowres costs around the training loop that it runs: processor time of both.
+
+    python benchmarks/overhead.py            # ten minutes on one core
+    python benchmarks/overhead.py --quick    # 96 sentences, one round
+    python benchmarks/overhead.py --json
+
+Topics of English SIB-200 over e5-small with LoRA of rank 16. One side is `train.train` as a run
+calls it: checkpoints, callbacks, the choice by source dev, the saved adapter. The other is a bare
+loop: the same network, batches, loss and optimizer, the dev set once an epoch, and nothing else.
+The base is loaded and the text is tokenised before the clock starts, for both. In turns, in one
+process, three rounds; medians.
+Data: $LOWRES_DATA, else ../shared/data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import tables
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("LOWRES_DATA", ROOT.parent / "shared" / "data")).resolve()
+BATCH = 16
+
+
+def study(epochs: int) -> Any:
+    """The recipe of both sides."""
+    from lowres.recipe_loading import from_mapping
+
+    return from_mapping(
+        {
+            "name": "overhead",
+            "base": {"name": "e5-small", "quantization": "none"},
+            "languages": {"source": "eng_Latn", "targets": ["fra_Latn"]},
+            "data": {"files": str(DATA / "sib200/{lang}/{split}.tsv")},
+            "task": {"name": "classification"},
+            "train": {"epochs": epochs, "batch": BATCH, "checkpoint": "best"},
+        }
+    )
+
+
+def whole(known: tuple[Any, ...], shared: Any) -> float:
+    """Processor seconds of one seed as a run trains it."""
+    from lowres import train
+    from lowres.progress import Silent
+
+    recipe, labelled, located, machine = known
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.process_time()
+        train.train(
+            recipe, 1, labelled, located, machine, Path(folder), Silent(), shared=shared
+        )  # fmt: skip
+        return time.process_time() - start
+
+
+def bare(known: tuple[Any, ...], shared: Any) -> float:
+    """Processor seconds of the same steps in a loop of their own."""
+    import torch
+    from transformers import get_linear_schedule_with_warmup, set_seed
+
+    from lowres import lora
+    from lowres.sampling import LengthGrouped
+    from lowres.source_dev import SourceDev
+    from lowres.trainer import Collate, Loss
+
+    recipe, labelled, located, machine = known
+    options = recipe.train
+    start = time.process_time()
+    set_seed(1)
+    tokenizer = shared.tokenizer(located)
+    base = shared.base(located, recipe.base, recipe.task, labelled.labels, machine)
+    network = lora.attach(base, recipe.lora, recipe.task, located.name)
+    lora.halve_frozen(network, machine)
+    windows = shared.windows(
+        recipe.task, labelled.train, tokenizer, labelled.labels, options.max_tokens
+    )
+    dev = SourceDev(recipe, labelled, tokenizer, machine, shared)
+    rows = windows.to_list()
+    order = LengthGrouped([len(row["input_ids"]) for row in rows], BATCH, 1)
+    collate, loss_of = Collate(tokenizer.pad_token_id), Loss(0.0)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=options.learning_rate, fused=True)
+    steps = int(options.epochs) * len(order) // BATCH
+    schedule = get_linear_schedule_with_warmup(optimizer, round(options.warmup * steps), steps)
+    for epoch in range(int(options.epochs)):
+        order.set_epoch(epoch)
+        indices = list(order)
+        network.train()
+        for first in range(0, len(indices), BATCH):
+            batch = collate([rows[i] for i in indices[first : first + BATCH]])
+            batch.pop("lengths")
+            labels = batch.pop("labels")
+            with machine.autocast():
+                loss = loss_of(network(**batch), labels, None)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+        dev.score(network)
+    return time.process_time() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    if not (DATA / "sib200").is_dir():
+        sys.exit(f"no sib200 at {DATA}; set LOWRES_DATA to the folder of the data sets")
+    import torch
+    import transformers
+
+    from lowres import bases, data, hardware
+    from lowres.shared import Shared
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    recipe = study(1 if asked.quick else 3)
+    machine, labelled = hardware.detect(), data.load(recipe)
+    if asked.quick:
+        labelled = replace(labelled, train=labelled.train.select(range(96)))
+    known = (recipe, labelled, bases.locate("e5-small"), machine)
+    shared = Shared()
+    # what is compiled, imported and loaded at the first steps is neither side's
+    warm = replace(labelled, train=labelled.train.select(range(32)))
+    bare((recipe, warm, *known[2:]), shared)
+    whole((recipe, warm, *known[2:]), shared)
+    found: dict[str, list[float]] = {"lowres": [], "bare": []}
+    for number in range(1 if asked.quick else 3):
+        sides = (("lowres", whole), ("bare", bare))
+        for name, side in sides if number % 2 else sides[::-1]:
+            found[name].append(side(known, shared))
+            print(f"{name}: {found[name][-1]:.2f} s", file=sys.stderr, flush=True)
+    ours, theirs = (round(statistics.median(found[name]), 2) for name in ("lowres", "bare"))
+    count, epochs = len(labelled.train), int(recipe.train.epochs)
+    row = tables.row(f"processor time, {count} sentences, {epochs} epochs", "s", ours, theirs)
+    tables.show([row], asked.json, ("lowres", "bare loop"))
+
+
+if __name__ == "__main__":
+    main()
