@@ -25,8 +25,9 @@ from datasets import concatenate_datasets
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 
-from lowres import adapt, bases, data, extend, hardware, inference, material, model
+from lowres import adapt, bases, data, hardware, inference, material, model
 from lowres.baselines._linear import Classifier
+from lowres.extend import extend
 from lowres.progress import Silent
 from lowres.recipe import Base
 from lowres.recipe_loading import from_mapping
@@ -81,7 +82,7 @@ def measure(language: str, chosen: Any, folder: Path) -> dict[str, Any]:
         where = same / "extension"
         if not (same / "row.json").is_file():
             where.mkdir(parents=True, exist_ok=True)
-            extend.extend(Extend(**extending), located, texts, where)
+            extend(Extend(**extending), located, texts, where)
         under = replace(located, extension=str(where))
     extended = time.monotonic()
     # one step, so that the figures before it are taken

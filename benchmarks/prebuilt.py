@@ -17,7 +17,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lowres import bases, extend, material, model, prebuilt
+from lowres import bases, material, model, prebuilt
+from lowres.extend import learn
 from lowres.languages import describe
 from lowres.recipe_text import Extend, Text
 
@@ -78,7 +79,7 @@ def build(source: Source, data: Path, located: bases.LocatedBase, out: Path) -> 
             languages=(source.name,),
         )
         texts = material.load(given, ())
-        found = extend.learn(Extend(), located, texts, model.load_tokenizer(located))
+        found = learn(Extend(), located, texts, model.load_tokenizer(located))
     more = {
         "name": f"xlmr-{source.name}",
         "language": describe(source.name).name,

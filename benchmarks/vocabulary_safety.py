@@ -15,7 +15,8 @@ import os
 import sys
 from pathlib import Path
 
-from lowres import bases, extend, extension, material, model, vocabulary
+from lowres import bases, extension, material, model, vocabulary
+from lowres.extend import learn
 from lowres.recipe_text import Extend, Text
 from lowres.tokenizer_families import unigram
 
@@ -54,7 +55,7 @@ def main() -> None:
         texts = material.load(text, ())
         for threshold in THRESHOLDS:
             unigram.SAFE_BELOW = threshold
-            found = extend.learn(Extend(), located, texts, tokenizer)
+            found = learn(Extend(), located, texts, tokenizer)
             after = vocabulary.build(extension.extended_state(state, found.pieces, located.name))
             shares = [
                 (vocabulary.changed_share(before, after, lines), name)

@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from lowres import recipe_loading
+from lowres import events, recipe_loading
 from lowres.energy import EnergyMeter
 from lowres.errors import LowresError, RunError
 
@@ -197,10 +197,11 @@ class Stage:
 
 
 class RunFolder:
-    """`runs/<name>-<digest>/`, held by one process at a time."""
+    """`runs/<name>-<digest>/`, held by one process at a time. Its stages are told as events."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tell: events.OnEvent = events.unheard) -> None:
         self.path = path
+        self.tell = tell
 
     @contextmanager
     def locked(self, recipe_yaml: str) -> Iterator[None]:
@@ -276,6 +277,7 @@ class RunFolder:
             path = self.path / name / file
             if not path.is_file() or file_hash(path) != expected:
                 return None
+        self.tell(events.StageFinished(name, found.seconds, reused=True))
         return found
 
     @contextmanager
@@ -303,7 +305,9 @@ class RunFolder:
             shutil.rmtree(partial)
         partial.mkdir(parents=True, exist_ok=True)
         write_text(marker, inputs)
+        name = final.relative_to(self.path).as_posix()
         stage = Stage(partial, {})
+        self.tell(events.StageStarted(name))
         _give_back()
         start = time.monotonic()
         with PeakMemory() as memory, EnergyMeter() as energy:
@@ -316,7 +320,6 @@ class RunFolder:
             for f in sorted(partial.rglob("*"))
             if f.is_file() and f.name != MANIFEST
         }
-        name = final.relative_to(self.path).as_posix()
         done = Manifest(
             name, inputs, outputs, round(time.monotonic() - start, 2), memory.peak_mb, stage.notes
         )
@@ -324,3 +327,4 @@ class RunFolder:
         if final.exists():
             shutil.rmtree(final)
         partial.rename(final)
+        self.tell(events.StageFinished(name, done.seconds))

@@ -91,30 +91,28 @@ def run(
     recipe: RecipeName, overrides: Overrides = None, out: Out = None, as_json: Json = False
 ) -> None:
     """Execute a recipe: train, evaluate beside baselines, report. Goes on where it stopped."""
-    from lowres.recipe_loading import load
-
-    study = load(recipe, overrides or [])
-    from lowres import pipeline, quiet
+    from lowres import api, quiet
     from lowres.interrupts import Presses
     from lowres.progress import Terminal
-    from lowres.report import summary_table
 
+    study = api.Recipe.load(recipe, overrides or [])
     presses = Presses()
     progress = Terminal(presses.check)
     quiet.libraries()
     with presses.watched():
-        results = pipeline.run(study, out, progress)
+        done = api.run(study, out=out, progress=progress)
     if as_json:
-        typer.echo((pipeline.run_folder(study, out) / "results.json").read_text("utf-8"), nl=False)
+        typer.echo((done.folder / "results.json").read_text("utf-8"), nl=False)
     else:
         from rich.console import Console
 
-        Console().print(summary_table(results))
-    progress.say(f"report: {pipeline.run_folder(study, out) / 'report.html'}")
-    doubts = pipeline.untrusted(results)
-    for line in doubts:
+        from lowres.report import summary_table
+
+        Console().print(summary_table(done.results))
+    progress.say(f"report: {done.report}")
+    for line in done.doubts:
         progress.say(f"not to be trusted: {line}")
-    if doubts:
+    if done.doubts:
         raise typer.Exit(3)
 
 
@@ -136,19 +134,9 @@ def validate(
         return
     if recipe is None:
         raise LowresError("validate needs a recipe's name or path (or --schema)")
-    study = recipe_loading.load(recipe, overrides or [])
-    from lowres import bases, bilingual, corpus, material
-    from lowres.data import check_files
-    from lowres.preparation import kept_files
+    from lowres import api
 
-    bases.check_name(study.base.name)
-    check_files(study)
-    if study.text is not None:
-        material.check_files(study.text, study.languages.targets)
-    for number in range(len(study.train.augment)):
-        bilingual.files(study, number)
-    for key, name in kept_files(study):
-        corpus.check_start(Path(name).expanduser(), key)
+    api.Recipe.load(recipe, overrides or []).check()
     typer.echo(f"{recipe}: valid")
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 BAR_FROM_BYTES = 10_000_000
 """Smaller texts take a few seconds."""
-WORTH_SAYING = 1_000
-"""Lines from which on `extend` says how long it may take."""
 
 app = typer.Typer(
     help="Look at the tokenizers of bases, and give them the pieces that a language lacks.",
@@ -59,14 +57,14 @@ def diagnose(
 
     Beside every figure stands the same tokenizer's on English.
     """
-    from lowres import bases, quiet
-    from lowres import diagnose as diagnosis
+    from lowres import api, bases, quiet
+    from lowres.diagnose import open_text, plain
     from lowres.progress import Terminal
 
     for name in base:
         _by_option(lambda name=name: bases.check_name(name))
     texts = [
-        diagnosis.open_text(path, language)
+        open_text(path, language)
         for path, language in zip(text, _languages(lang, len(text)), strict=True)
     ]
     progress = Terminal()
@@ -75,11 +73,11 @@ def diagnose(
     quiet.libraries()
     findings = []
     for name in base:
-        ready = diagnosis.open_base(name, _by_option(lambda name=name: _tokenizer(name)))
+        ready = _by_option(lambda name=name: api.open_base(name))
         for opened in texts:
             findings.append(_examined(ready, opened, progress))
     if as_json:
-        typer.echo(json.dumps(diagnosis.plain(findings), indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(plain(findings), indent=1, ensure_ascii=False))
     else:
         _show(findings)
 
@@ -107,21 +105,14 @@ def _by_option(look: Any) -> Any:
         raise type(error)(said) from error
 
 
-def _tokenizer(name: str) -> Any:
-    from lowres import bases, model
-
-    # no weights are loaded here, so pickled ones are no danger
-    return model.load_tokenizer(bases.locate(name, allow_pickle=True))
-
-
 def _examined(ready: Any, opened: Any, terminal: Progress) -> Finding:
-    from lowres import diagnose as diagnosis
+    from lowres.diagnose import examine
     from lowres.progress import Silent
 
     size = opened.path.stat().st_size
     progress = Silent() if size < BAR_FROM_BYTES else terminal
     with progress.bar(f"{ready.name}, {opened.path.name}", size) as advance:
-        found = diagnosis.examine(ready, opened, advance)
+        found = examine(ready, opened, advance)
     for note in found.measured.notes:
         terminal.say(f"note: {opened.path.name}: {note}")
     return found
@@ -231,7 +222,7 @@ def extend(
     held_out: Annotated[int, typer.Option(help="Lines at the end kept for measuring.")] = 300,
 ) -> None:
     """Add pieces to the base's own tokenizer model, and start a row of embeddings for each."""
-    from lowres import bases, quiet, text_options
+    from lowres import api, bases, quiet, text_options
     from lowres.progress import Terminal
 
     _by_option(lambda: bases.check_name(base))
@@ -239,18 +230,8 @@ def extend(
     described = text_options.text(text, lang, translation, lexicon, held_out)
     progress = Terminal()
     quiet.libraries()
-    from lowres import artifacts, material
-    from lowres import extend as extending
-
     with text_options.named_as_options():
-        texts = material.load(described, ())
-        located = bases.locate(base)
-        lines = sum(text.learning_lines for text in texts)
-        if lines >= WORTH_SAYING:
-            progress.say(f"learning pieces from {lines:,} lines; a minute for each 2 MB or so")
-        with artifacts.new_folder(out, "--out") as folder:
-            found = extending.extend(options, located, texts, folder)
-    material.say_notes(texts, progress)
+        found = api.write_extension(base, options, described, out, progress)
     _show_extension(found)
     typer.echo(f"{out}: AutoTokenizer.from_pretrained({str(out)!r}) loads it", err=True)
 

@@ -13,6 +13,7 @@ import yaml
 
 from lowres import artifacts, preparation
 from lowres.artifacts import RunFolder
+from lowres.events import Warned
 from lowres.kept import Kept
 from lowres.progress import Progress, Silent
 from lowres.recipe import Recipe
@@ -86,7 +87,7 @@ def run(
     from lowres.prefix import FOLDER, Store
 
     progress, kept = progress or Silent(), kept or Kept()
-    folder = RunFolder(run_folder(recipe, out))
+    folder = RunFolder(run_folder(recipe, out), progress.tell)
     machine = hardware.detect(recipe.train.precision)
     team = _Team(machine)
     if not team.is_main:
@@ -103,6 +104,8 @@ def run(
     fitting.check(recipe, located, machine, progress)
     with folder.locked(dump(recipe)):
         progress.say(f"{folder.path}: base {located.name}, {located.obtained}")
+        for warning in labelled.warnings:
+            progress.tell(Warned(warning))
         _keep_publish(recipe, folder)
         with artifacts.PeakMemory() as memory:
             under = preparation.make(recipe, labelled, located, machine, folder, progress)

@@ -1,10 +1,12 @@
-"""How long work reports itself: a bar a step on standard error, or nothing."""
+"""How long work reports itself: a bar a step on standard error, events to a program, or nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
+
+from lowres.events import Event, News, OnEvent, Step, Warned
 
 Advance = Callable[[int], None]
 
@@ -18,6 +20,9 @@ class Progress(Protocol):
     def bar(self, description: str, total: int) -> AbstractContextManager[Advance]:
         """A bar of `total` units; the block gets a function that moves it on by n units."""
 
+    def tell(self, event: Event) -> None:
+        """What happened, for a program; people are told by the other two."""
+
 
 class Silent:
     """Tells nothing (tests, other processes of a distributed run)."""
@@ -29,6 +34,55 @@ class Silent:
     def bar(self, description: str, total: int) -> Iterator[Advance]:
         """A bar of `total` units."""
         yield lambda n: None
+
+    def tell(self, event: Event) -> None:
+        """Nothing."""
+
+
+class Listener:
+    """Tells a function every event, news and steps too; another progress hears all of it as well.
+
+    What the function raises passes through the work below, which may put it into other words
+    (a full disk, no memory); it is kept in `raised`, as it was. Nobody is told anything after it.
+    """
+
+    def __init__(self, on_event: OnEvent, inner: Progress) -> None:
+        self.raised: Exception | None = None
+        self._on_event = on_event
+        self._inner = inner
+        self._warned: set[str] = set()
+
+    def say(self, line: str) -> None:
+        """One line of news."""
+        self._inner.say(line)
+        self.tell(News(line))
+
+    @contextmanager
+    def bar(self, description: str, total: int) -> Iterator[Advance]:
+        """A bar of `total` units."""
+        done = 0
+        with self._inner.bar(description, total) as advance:
+
+            def step(n: int) -> None:
+                nonlocal done
+                done += n
+                advance(n)
+                self.tell(Step(description, done, total))
+
+            yield step
+
+    def tell(self, event: Event) -> None:
+        """What happened; a warning once."""
+        if self.raised is not None or (isinstance(event, Warned) and event.text in self._warned):
+            return
+        if isinstance(event, Warned):
+            self._warned.add(event.text)
+        self._inner.tell(event)
+        try:
+            self._on_event(event)
+        except Exception as error:
+            self.raised = error
+            raise
 
 
 class Terminal:
@@ -46,6 +100,10 @@ class Terminal:
         self._check()
         # unwrapped: what is one line here is one line in a log
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def tell(self, event: Event) -> None:
+        """Nothing: lines and bars say it."""
+        self._check()
 
     @contextmanager
     def bar(self, description: str, total: int) -> Iterator[Advance]:

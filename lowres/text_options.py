@@ -23,15 +23,16 @@ def text(
     languages: Sequence[str] | None,
     translations: Sequence[Path] | None,
     lexicons: Sequence[Path] | None,
-    held_out: int,
+    held_out: int | None,
 ) -> Text:
     """The `text` section. Raises `LanguageError` for a text whose language nobody says."""
     codes = _codes(files, languages)
     section: dict[str, Any] = {
         "files": dict(zip(codes, map(str, files), strict=True)),
         "languages": codes,
-        "held_out": held_out,
     }
+    if held_out is not None:
+        section["held_out"] = held_out
     if translations:
         section["translations"] = _each(codes, translations, "--translation")
     if lexicons:
@@ -64,8 +65,6 @@ _OPTIONS = (
     (r"\btext\.languages\b", "--lang"),
     (r"\b(?:text|adapt|tokenizer\.extend)\.([a-z_]+)\b", r"--\1"),
     (r"\bbase\.name\b", "--base"),
-    # `--objective: align` is YAML, `--objective align` an option
-    (r"(--[a-z_]+): (?=\w+(?:$|[,;. )]))", r"\1 "),
 )
 
 
@@ -75,9 +74,16 @@ def named_as_options() -> AbstractContextManager[None]:
 
 
 def _in_options(said: str) -> str:
+    # `--objective: align` is YAML, `--objective align` an option
+    said = re.sub(r"(--[a-z_]+): (?=\w+(?:$|[,;. )]))", r"\1 ", with_options(said))
+    return re.sub(r"--[a-z_]+", lambda found: found[0].replace("_", "-"), said)
+
+
+def with_options(said: str) -> str:
+    """What is said of keys of a recipe, with the options that stand for them in their places."""
     for key, option in _OPTIONS:
         said = re.sub(key, option, said)
-    return re.sub(r"--[a-z_]+", lambda found: found[0].replace("_", "-"), said)
+    return said
 
 
 def _section(kind: type[Section], given: Mapping[str, Any], options: Mapping[str, str]) -> Section:

@@ -228,6 +228,7 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
             callbacks=[
                 watch,
                 training_callbacks.Bar(advance),
+                training_callbacks.Scores(job.progress.tell, job.seed, learner.dev.metric),
                 *early_stopping(options),
                 *unfreezing.unfreezing(learner.network, options.strategy),
                 *event_files(options, job.folder, newest),

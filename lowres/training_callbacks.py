@@ -21,6 +21,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from lowres import artifacts
 from lowres.errors import Interrupted
+from lowres.events import EpochScored, OnEvent
 from lowres.progress import Advance
 from lowres.sampling import LengthGrouped
 
@@ -105,6 +106,21 @@ class Bar(TrainerCallback):
     def _show(self, step: int) -> None:
         self.advance(step - self.shown)
         self.shown = step
+
+
+class Scores(TrainerCallback):
+    """Tells every score on source dev."""
+
+    def __init__(self, tell: OnEvent, seed: int, metric: str) -> None:
+        self.tell = tell
+        self.seed = seed
+        self.metric = metric
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **known: Any
+    ) -> None:
+        epoch, score = round(float(state.epoch or 0.0), 4), float(known["metrics"]["eval_score"])
+        self.tell(EpochScored(self.seed, epoch, state.global_step, self.metric, score))
 
 
 class EpochOrder(TrainerCallback):

@@ -193,13 +193,14 @@ def test_a_place_that_is_taken(
 @pytest.fixture
 def pieces(folder: Path, tiny_unigram_base: Path) -> Path:
     """An extension that `lowres tokenizer extend` wrote."""
-    from lowres import bases, extend, material, text_options
+    from lowres import bases, material, text_options
+    from lowres.extend import extend
 
     described = text_options.text([Path("tzm_Tfng.txt")], None, None, None, HELD)
     with new_folder(folder / "pieces", "--out") as made:
         located = bases.locate(str(tiny_unigram_base))
         options = text_options.extend("10", "mean", [])
-        extend.extend(options, located, material.load(described, ()), made)
+        extend(options, located, material.load(described, ()), made)
     return folder / "pieces"
 
 

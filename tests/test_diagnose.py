@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lowres import diagnose
+from lowres.diagnose import (
+    RULES,
+    THRESHOLDS,
+    english_lines,
+    open_text,
+    unreachable,
+    verdict,
+)
 from lowres.errors import DataError
 from lowres.fertility import Measured
 from lowres.tokenizer_families import State
@@ -51,7 +59,7 @@ NO_SPACES = replace(GOOD, words=None, words_whole=None, words_unknown=None)
     ],
 )
 def test_each_threshold(changed: dict[str, Any], script: str, word: str, reason: str) -> None:
-    said = diagnose.verdict(replace(GOOD, **changed), GOOD, script)
+    said = verdict(replace(GOOD, **changed), GOOD, script)
     assert said.word == word
     assert reason in said.reason
     assert said.advice
@@ -74,18 +82,18 @@ def test_each_threshold(changed: dict[str, Any], script: str, word: str, reason:
 def test_scripts_without_spaces(
     changed: dict[str, Any], script: str, word: str, reason: str
 ) -> None:
-    said = diagnose.verdict(replace(NO_SPACES, **changed), GOOD, script)
+    said = verdict(replace(NO_SPACES, **changed), GOOD, script)
     assert (said.word, reason in said.reason) == (word, True), said
 
 
 def test_thresholds_are_printed() -> None:
     for value in ("5%", "20%", "50%", "0.1%", "1.5 times", "over 2;"):
-        assert value in diagnose.RULES
-    assert set(diagnose.THRESHOLDS.values()) == {0.05, 0.2, 0.5, 1.0, 1.5, 0.001, 2.0}
+        assert value in RULES
+    assert set(THRESHOLDS.values()) == {0.05, 0.2, 0.5, 1.0, 1.5, 0.001, 2.0}
 
 
 def test_english_is_that_of_the_demonstration() -> None:
-    lines = diagnose.english_lines()
+    lines = english_lines()
     assert len(lines) == 132
     assert any(line.startswith("Amina fried the fish") for line in lines)
 
@@ -104,40 +112,40 @@ def built(state: State) -> Any:
 class TestUnreachable:
     def test_a_unigram_piece_that_a_better_path_hides(self, tiny_unigram_base: Path) -> None:
         state = state_of(tiny_unigram_base)
-        before = diagnose.unreachable(built(state))
+        before = unreachable(built(state))
         pieces = state["model"]["vocab"]
         assert before is not None
         assert before.vocabulary == len(pieces) - len(state["added_tokens"])
         # <mask> has the last row; what follows is no added token
         pieces += [["▁theriver", -99.0], ["▁thereriver", 0.0]]
-        after = diagnose.unreachable(built(state))
+        after = unreachable(built(state))
         assert after is not None
         assert set(after.examples) - set(before.examples) == {"▁theriver"}
         assert after.count == before.count + 1
 
     def test_a_bpe_piece_without_merges(self, tiny_bpe_base: Path) -> None:
         state = state_of(tiny_bpe_base)
-        before = diagnose.unreachable(built(state))
+        before = unreachable(built(state))
         assert before is not None
         assert before.count == 0
         state["model"]["vocab"]["Ġriverriver"] = len(state["model"]["vocab"])
-        after = diagnose.unreachable(built(state))
+        after = unreachable(built(state))
         assert after is not None
         assert after.examples == ("Ġriverriver",)
 
     def test_wordpiece_against_its_normaliser_and_splits(self, tiny_base: Path) -> None:
         state = state_of(tiny_base)
-        before = diagnose.unreachable(built(state))
+        before = unreachable(built(state))
         assert before is not None
         assert before.count == 0
         size = len(state["model"]["vocab"])
         new = ["river-bank", "##-", "##Q", "Quz", "quz"]
         state["model"]["vocab"].update({piece: size + i for i, piece in enumerate(new)})
-        after = diagnose.unreachable(built(state))
+        after = unreachable(built(state))
         assert after is not None
         assert after.examples == ("river-bank", "##-")
         state["normalizer"]["lowercase"] = True
-        lowered = diagnose.unreachable(built(state))
+        lowered = unreachable(built(state))
         assert lowered is not None
         assert lowered.count > 2
         tokenizer = built(state)
@@ -151,12 +159,12 @@ class TestUnreachable:
 
         tokenizer = built(state_of(Path(bases.locate("minilm-en").path)))
         tokenizer.no_truncation()
-        found = diagnose.unreachable(tokenizer)
+        found = unreachable(tokenizer)
         assert found is not None
         assert found.examples[0] == "[unused0]"
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(diagnose, "EXAMPLES", found.count)
-            every = diagnose.unreachable(tokenizer)
+            patch.setattr(sys.modules["lowres.diagnose"], "EXAMPLES", found.count)
+            every = unreachable(tokenizer)
         assert every is not None
         ids = {tokenizer.token_to_id(piece) for piece in every.examples}
         for language in ("eng_Latn", "bho_Deva", "yor_Latn"):
@@ -169,22 +177,22 @@ class TestOpenText:
     def test_script_from_the_letters_or_the_language(self, tmp_path: Path) -> None:
         file = tmp_path / "a.txt"
         file.write_text("ⵜⴰⵎⴰⵣⵉⵖⵜ Windows\n" * 600, encoding="utf-8")
-        opened = diagnose.open_text(file, None)
+        opened = open_text(file, None)
         assert (opened.script, opened.notes) == ("Tfng", ())
-        opened = diagnose.open_text(file, "tzm_Tfng")
+        opened = open_text(file, "tzm_Tfng")
         assert opened.script == "Tfng"
         assert len(opened.notes) == 1
         assert "53% of its letters are Tfng" in opened.notes[0]
         with pytest.raises(DataError, match="0% of its letters are Grek"):
-            diagnose.open_text(file, "ell_Grek")
+            open_text(file, "ell_Grek")
 
     def test_little_text_is_told(self, tmp_path: Path) -> None:
         file = tmp_path / "a.txt"
         file.write_text("a few words\n", encoding="utf-8")
-        assert "3 words are little" in diagnose.open_text(file, None).notes[0]
+        assert "3 words are little" in open_text(file, None).notes[0]
         file.write_text("1 2 3\n", encoding="utf-8")
         with pytest.raises(DataError, match="no letters"):
-            diagnose.open_text(file, None)
+            open_text(file, None)
 
 
 @pytest.mark.data
@@ -207,9 +215,9 @@ def test_real_bases_on_real_text(base: str, words: dict[str, str], shared_data: 
     from lowres.fertility import measure
 
     tokenizer = built(state_of(Path(bases.locate(base).path)))
-    english = measure(tokenizer, diagnose.english_lines())
+    english = measure(tokenizer, english_lines())
     for language, word in words.items():
         lines = (shared_data / "text" / f"{language}.txt").read_text("utf-8").splitlines()[:500]
         script = language[-4:]
-        said = diagnose.verdict(measure(tokenizer, lines, script), english, script)
+        said = verdict(measure(tokenizer, lines, script), english, script)
         assert said.word == word, language

@@ -13,7 +13,6 @@ from test_preparation import options, sentences, study
 from lowres import (
     artifacts,
     bases,
-    extend,
     finished,
     material,
     model,
@@ -24,6 +23,7 @@ from lowres import (
     trimmed,
 )
 from lowres.errors import RecipeError, RunError
+from lowres.extend import extend
 from lowres.progress import Silent
 from lowres.recipe import Base
 from lowres.recipe_text import Extend
@@ -38,7 +38,7 @@ def adapted(folder: Path, base: Path, extended: bool = True) -> Path:
         pieces = folder / "pieces"
         with artifacts.new_folder(pieces, "--out") as empty:
             texts = material.load(described, ())
-            extend.extend(Extend(pieces=12), bases.locate(str(base)), texts, empty)
+            extend(Extend(pieces=12), bases.locate(str(base)), texts, empty)
     out = folder / "language"
     given = Base(name=str(base), quantization="none")
     preparation.adapt_alone(adapt, given, described, pieces, out, 1, Silent())

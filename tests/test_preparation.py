@@ -233,14 +233,15 @@ def test_adapting_alone_goes_on_and_is_done_once(tmp_path, tiny_unigram_base):
 
 
 def test_an_extension_of_another_base_is_refused(tmp_path, tiny_unigram_base, tiny_base):
-    from lowres import bases, extend, material
+    from lowres import bases, material
+    from lowres.extend import extend
     from lowres.recipe_text import Extend
 
     study(tmp_path, tiny_unigram_base)
     adapt, described = options(tmp_path)
     with artifacts.new_folder(tmp_path / "extension", "--out") as folder:
         texts = material.load(described, ())
-        extend.extend(Extend(pieces=5), bases.locate(str(tiny_unigram_base)), texts, folder)
+        extend(Extend(pieces=5), bases.locate(str(tiny_unigram_base)), texts, folder)
     arguments = (
         adapt,
         Base(name=str(tiny_base), quantization="none"),

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoTokenizer
 
-from lowres import extend, material
+from lowres import material
 from lowres.bases import LocatedBase
+from lowres.extend import extend
 from lowres.material import LanguageText
 from lowres.recipe_text import Extend, Text
 
@@ -70,5 +71,5 @@ def extended(
     located: LocatedBase, texts: tuple[LanguageText, ...], folder: Path, pieces: int = 6
 ) -> LocatedBase:
     """The base with new pieces learnt from the text."""
-    extend.extend(Extend(pieces=pieces, init="mean"), located, texts, folder)
+    extend(Extend(pieces=pieces, init="mean"), located, texts, folder)
     return replace(located, extension=str(folder))

@@ -19,6 +19,7 @@ from typing import Any
 
 from lowres import __version__, artifacts, quiet
 from lowres.errors import Interrupted, LowresError
+from lowres.events import Event
 from lowres.kept import Kept
 from lowres.progress import Advance
 from lowres.recipe_loading import from_mapping
@@ -83,6 +84,10 @@ class _Watch:
         self._told = False
 
     def say(self, line: str) -> None:
+        """Only look."""
+        self._look(1)
+
+    def tell(self, event: Event) -> None:
         """Only look."""
         self._look(1)
 
