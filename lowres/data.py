@@ -50,6 +50,11 @@ class LabelledData:
     """Language -> the split that `tests` holds."""
     warnings: tuple[str, ...]
 
+    @property
+    def target_sizes(self) -> dict[str, int]:
+        """Training examples of every target that has any."""
+        return {code: len(rows) for code, rows in self.target_train.items()}
+
 
 def check_files(recipe: Recipe) -> None:
     """Whether every template is sound and every needed file is there; reads none.

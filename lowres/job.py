@@ -24,6 +24,8 @@ class Job:
     folder: Path
     progress: Progress
     save_every_s: float
+    start: Path | None = None
+    """The adapter that training goes on from; None for fresh weights."""
 
     @property
     def averages(self) -> bool:

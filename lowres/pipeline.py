@@ -7,21 +7,22 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 
-from lowres import artifacts, preparation
+from lowres import artifacts, few_shot, preparation
 from lowres.artifacts import RunFolder
 from lowres.kept import Kept
 from lowres.progress import Progress, Silent
 from lowres.recipe import Recipe
 from lowres.recipe_loading import digest, dump
 from lowres.recipe_publish import PUBLISH
-from lowres.study import Study
+from lowres.study import Seen, Study
 
 if TYPE_CHECKING:
     from lowres.hardware import Hardware
+    from lowres.job import Outcome
     from lowres.results import Results
     from lowres.variants import Variant
 
@@ -94,7 +95,7 @@ def run(
     folder.check(dump(recipe))
     # whatever the user must change shows here, before a run folder is made
     labelled = kept.data(recipe)
-    shots.check(labelled, recipe.languages.shots, recipe.languages.targets)
+    shots.check(labelled.target_sizes, recipe.languages.shots, recipe.languages.targets)
     augment.check(labelled, recipe)
     located = kept.base(recipe.base)
     finished.check(recipe, located)
@@ -150,7 +151,6 @@ def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _
     Extending and adapting are the first process's alone.
     """
     from lowres import bases, data
-    from lowres.train import train
 
     labelled = data.load(recipe)
     located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
@@ -163,44 +163,29 @@ def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _
         for seed in recipe.seeds:
             team.wait()
             name = variant.training(seed)
-            if folder.finished(name, study.inputs) is None:
+            if folder.finished(name, study.inputs_of(variant, seed)) is None:
                 partial = artifacts.partial_path(folder.path / name)
-                seen = study.seen(variant, seed)
-                train(recipe, seed, seen.data, variant.located, machine, partial, Silent())
+                _train(study, variant, seed, partial, Silent())
             team.wait()
     team.wait()
     raise SystemExit(0)
 
 
 def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, team: _Team) -> None:
-    name, inputs = variant.training(seed), study.inputs
+    name, inputs = variant.training(seed), study.inputs_of(variant, seed)
     if study.folder.finished(name, inputs) is not None:
         progress.say(f"{name}: done before")
         team.wait()
         team.wait()
         return
     from lowres import hardware
-    from lowres.train import train
 
     with (
         hardware.enough_memory(study.recipe, "train"),
         study.folder.stage(name, inputs) as stage,
     ):
         team.wait()
-        seen = study.seen(variant, seed)
-        if variant is study.own and seed == study.recipe.seeds[0]:
-            # the others' are the same but for their draws
-            for note in seen.notes:
-                progress.say(note)
-        outcome = train(
-            study.recipe,
-            seed,
-            seen.data,
-            variant.located,
-            study.machine,
-            stage.path,
-            progress,
-        )
+        seen, outcome = _train(study, variant, seed, stage.path, progress)
         stage.notes.update(asdict(outcome))
         if seen.target_examples:
             stage.notes["target_examples"] = seen.target_examples
@@ -211,12 +196,28 @@ def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, t
     progress.say(f"{name}: source dev {outcome.dev:.3f} {kept}")
 
 
+def _train(
+    study: Study, variant: Variant, seed: int, folder: Path, progress: Progress
+) -> tuple[Seen, Outcome]:
+    from lowres.train import train
+
+    seen = study.seen(variant, seed)
+    if variant is study.own and seed == study.recipe.seeds[0]:
+        # the others' are the same but for their draws
+        for note in seen.notes:
+            progress.say(note)
+    recipe, start = few_shot.recipe_of(study.recipe, variant), study.start_of(variant, seed)
+    more: dict[str, Any] = {} if start is None else {"start": start}
+    args = (seen.data, variant.located, study.machine, folder, progress)
+    return seen, train(recipe, seed, *args, **more)
+
+
 def _evaluate(study: Study, progress: Progress) -> None:
     from lowres import evaluate, hardware
 
     recipe, labelled, machine = study.recipe, study.labelled, study.machine
     tests = {language: test.to_dict() for language, test in labelled.tests.items()}
-    inputs = artifacts.fingerprint([study.inputs, tests])
+    inputs = artifacts.fingerprint([study.inputs, tests, *few_shot.plain(recipe)])
     if study.folder.finished("evaluate", inputs) is not None:
         progress.say("evaluate: done before")
         return
@@ -233,7 +234,7 @@ def _evaluate(study: Study, progress: Progress) -> None:
                 evaluate.predict_adapter(
                     recipe,
                     variant.answers(seed),
-                    labelled,
+                    study.answered(variant),
                     study.located,
                     machine,
                     study.folder.path / variant.training(seed) / "adapter",

@@ -48,8 +48,11 @@ def train(
     folder: Path,
     progress: Progress,
     save_every_s: float = training_callbacks.SAVE_EVERY_S,
+    start: Path | None = None,
 ) -> Outcome:
     """Train one seed into `folder/adapter`; goes on from the newest whole checkpoint there.
+
+    With `start`, the folder of an adapter of this base, its weights are trained on.
 
     A run that ends in NaN or answers one class on source dev is tried once more at half the
     learning rates; the second outcome stands, whatever it is. In a distributed run every process
@@ -60,7 +63,7 @@ def train(
         DeviceError: when processes do not divide the batch, or a logger is not installed.
         RunError: when `folder` cannot be written.
     """
-    job = Job(recipe, seed, data, located, hardware, folder, progress, save_every_s)
+    job = Job(recipe, seed, data, located, hardware, folder, progress, save_every_s, start)
     attempt = _attempt(folder)
     outcome = _train_once(job, attempt)
     if outcome.status != "ok" and not attempt.retried:
@@ -122,6 +125,8 @@ def _train_once(job: Job, attempt: Attempt) -> Outcome:
     dev = float(state.best_metric or 0.0)
     if job.averages and not lost:
         best_step, dev = None, _average(job, learner)
+    elif job.recipe.train.checkpoint == "last" and not lost:
+        best_step, dev = state.global_step, learner.dev.score(learner.network)
     status = "nan" if lost else "collapsed" if learner.dev.collapsed(learner.network) else "ok"
     if is_main():
         adapter_files.save_adapter(
@@ -153,6 +158,8 @@ def _learner(job: Job) -> Learner:
     tokenizer = model.load_tokenizer(job.located)
     base = model.load_base(job.located, recipe.base, recipe.task, labels, job.hardware)
     network = lora.attach(base, recipe.lora, recipe.task, job.located.name)
+    if job.start is not None:
+        adapter_files.take_up(network, job.start, job.located)
     lora.halve_frozen(network, job.hardware)
     windows = recipe.task.encode(job.data.train, tokenizer, labels, recipe.train.max_tokens)
     dev = SourceDev(recipe, job.data, tokenizer, job.hardware)
