@@ -135,7 +135,7 @@ def validate(
     if recipe is None:
         raise LowresError("validate needs a recipe's name or path (or --schema)")
     study = recipe_loading.load(recipe, overrides or [])
-    from lowres import bases, bilingual, corpus, material
+    from lowres import bases, bilingual, corpus, material, shots
     from lowres.data import check_files
     from lowres.preparation import kept_files
 
@@ -145,6 +145,7 @@ def validate(
         material.check_files(study.text, study.languages.targets)
     for number in range(len(study.train.augment)):
         bilingual.files(study, number)
+    shots.check_files(study)
     for key, name in kept_files(study):
         corpus.check_start(Path(name).expanduser(), key)
     typer.echo(f"{recipe}: valid")

@@ -10,18 +10,39 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
 
+from lowres import few_shot, variants
 from lowres.comparing import OVER_TARGETS
-from lowres.results import LearningPoint, Score
-from lowres.variants import few_shot
+from lowres.figures import MISSING, metric_name, number
+from lowres.results import LearningPoint, Results, Score
+
+if TYPE_CHECKING:
+    from lowres.data import LabelledData
+    from lowres.recipe import Recipe
 
 BAND = (0.025, 0.975)
 NOTE = (
     "Mean over trainings, in brackets the 2.5th to 97.5th percentile of them; each has its own "
     "draw of the examples."
 )
+
+
+def of_run(
+    recipe: Recipe,
+    data: LabelledData,
+    scores: Sequence[Score],
+    metric: str,
+    trusted: Sequence[int],
+) -> list[LearningPoint]:
+    """As `points`, for the few-shot systems of a recipe."""
+    return points(scores, metric, few_shot.asked(recipe), data.target_sizes, trusted)
 
 
 def points(
@@ -41,23 +62,23 @@ def points(
         trusted: seeds that enter the mean of the adapter.
     """
     systems: dict[int | str, str] = {0: "adapter"}
-    systems |= {each: few_shot(each) for each in shots}
+    systems |= {each: variants.few_shot(each) for each in shots}
     targets = [code for code in dict.fromkeys(s.language for s in scores) if code in sizes]
     found = []
-    for number, system in systems.items():
+    for asked, system in systems.items():
         runs: dict[tuple[int | None, int | None], dict[str, float]] = {}
         for s in scores:
             own = (s.system, s.metric) == (system, metric) and s.language in targets
-            if own and (number != 0 or s.seed in trusted):
+            if own and (asked != 0 or s.seed in trusted):
                 runs.setdefault((s.seed, s.draw), {})[s.language] = s.value
         for code in targets:
             values = [by[code] for by in runs.values() if code in by]
-            examples = sizes[code] if number == "all" else int(number)
-            found += _point(code, str(number), examples, metric, values)
+            examples = sizes[code] if asked == "all" else int(asked)
+            found += _point(code, str(asked), examples, metric, values)
         if len(targets) > 1:
             whole = [fmean(by.values()) for by in runs.values() if len(by) == len(targets)]
-            examples = round(fmean(sizes.values())) if number == "all" else int(number)
-            found += _point(OVER_TARGETS, str(number), examples, metric, whole)
+            examples = round(fmean(sizes.values())) if asked == "all" else int(asked)
+            found += _point(OVER_TARGETS, str(asked), examples, metric, whole)
     return found
 
 
@@ -137,3 +158,30 @@ def _gain(rows: Sequence[Curve]) -> str:
     where = "mean of the targets" if row.language == OVER_TARGETS else row.language
     said = f"Points of 100 over zero-shot by labelled examples a target, {where}: "
     return (said + "; ".join(parts) + ".").replace("-", "−").replace("zero−shot", "zero-shot")
+
+
+def table(results: Results) -> list[RenderableType]:
+    """The curves as a table of the terminal; nothing where a run has none."""
+    found = of(results.learning)
+    if found is None:
+        return []
+    title = Text(f"\nWhat a few labels bring: {metric_name(results.learning[0].metric)}")
+    title.stylize("bold")
+    drawn = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, title=title)
+    drawn.title_justify = "left"
+    drawn.add_column("Target")
+    for column in found.columns:
+        drawn.add_column("zero-shot" if column == "0" else f"{column}\nlabels", justify="right")
+    for row in found.rows:
+        name = "mean" if row.language == OVER_TARGETS else row.language
+        drawn.add_row(name, *(_cell(row.at(column)) for column in found.columns))
+    return [drawn, Text(found.gain), Text(NOTE, style="dim")]
+
+
+def _cell(point: LearningPoint | None) -> Text:
+    if point is None:
+        return Text(MISSING)
+    if point.low is None or point.high is None:
+        return Text(number(point.mean))
+    band = f"\n{number(point.low)}–{number(point.high)}, n {point.n}"
+    return Text.assemble((number(point.mean), "bold"), (band, "dim"))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from lowres import __version__, comparing, few_shot, learning, mistakes, stats
+from lowres import __version__, comparing, learning, mistakes, stats
 from lowres.artifacts import Manifest, RunFolder
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
@@ -73,9 +73,7 @@ def collect(
     kept = [s.seed for s in seeds if s.status == "ok"]
     middle = median_seed(scores, metrics[0], kept or recipe.seeds)
     lost = _lost_controls(folder, controls, recipe.seeds)
-    # of several draws, and of targets that are trained on apart, the first stands for the system
-    firsts = [v for v in controls if v.draw in (None, 1) and v.system not in lost]
-    rivals = list(dict.fromkeys((v.system, v.answers(middle)) for v in firsts))
+    rivals = _rivals(controls, lost, middle)
     compared = [*((name, name) for name in systems), *rivals]
     comparisons = comparing.with_systems(recipe, data, answers, compared, metrics[0], middle)
     comparisons += comparing.over_targets(recipe, data, answers, rivals, metrics[0], middle)
@@ -97,9 +95,7 @@ def collect(
         confusions=mistakes.confusions(data, answers, middle),
         mistakes=mistakes.surest(data, answers, middle),
         tokenizer=[TokenizerRecord(**row) for row in evaluated.notes["tokenizer"]],
-        learning=learning.points(
-            scores, metrics[0], few_shot.asked(recipe), data.target_sizes, kept
-        ),
+        learning=learning.of_run(recipe, data, scores, metrics[0], kept),
         draws=_draws(folder, controls, recipe.seeds),
         extension=_extension(before),
         adaptations=_adaptations(before),
@@ -139,6 +135,15 @@ def _merged(stages: Sequence[Stage]) -> list[Stage]:
         )
         for name, found in groups.items()
     ]
+
+
+def _rivals(
+    controls: Sequence[Variant], lost: Mapping[str, str], seed: int
+) -> list[tuple[str, str]]:
+    """(system, folder of its answers). Of several draws, and of targets that are trained on apart,
+    the first stands for the system."""
+    firsts = [v for v in controls if v.draw in (None, 1) and v.system not in lost]
+    return list(dict.fromkeys((v.system, v.answers(seed)) for v in firsts))
 
 
 def _draws(

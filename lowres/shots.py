@@ -17,6 +17,7 @@ from lowres.recipe_shots import ZERO, FewShot
 
 if TYPE_CHECKING:
     from lowres.data import LabelledData
+    from lowres.recipe import Recipe
 
 MIXED = FewShot(way="mixed")
 
@@ -85,6 +86,22 @@ def check(have: Mapping[str, int], shots: Sequence[int | str], targets: tuple[st
             f"languages.shots: {wanted} of each target are asked for, and the training data of "
             f"{', '.join(lacking)} examples; ask for fewer, or leave these targets out"
         )
+
+
+def check_files(recipe: Recipe) -> None:
+    """As `check`, on files that are only counted; what is on the Hub is left for the run."""
+    from lowres import data
+
+    source = data.source_columns(recipe, "train") if recipe.languages.shots else None
+    if source is None or recipe.data.files is None:
+        return
+    gold, have = recipe.task.gold_field, {}
+    for language in recipe.languages.targets:
+        columns = data.columns_of(recipe, language, "train")
+        labels = [] if columns is None else columns[gold]
+        # what the source never shows is not trained on
+        have[language] = sum(gold == "tags" or label in source[gold] for label in labels)
+    check(have, recipe.languages.shots, recipe.languages.targets)
 
 
 def _lacks(have: int, asked: int | str) -> bool:
