@@ -196,6 +196,27 @@ def set_adapter(network: Any, weights: dict[str, torch.Tensor]) -> None:
     set_peft_model_state_dict(network, weights)
 
 
+def take_up(network: Any, folder: Path, located: bases.LocatedBase) -> None:
+    """Give a task model, as `lora.attach` made it, the task's own weights of a saved adapter.
+
+    What `complete` joined to them (language adapter, rows) is taken off again: the model stands on
+    it already. Raises `RunError` when the adapter is of another shape.
+    """
+    from peft import get_peft_model_state_dict
+
+    language = stacking.read(Path(located.language)) if located.language is not None else None
+    config = network.peft_config["default"].to_dict()
+    own = get_peft_model_state_dict(network, save_embedding_layers=False)
+    found = stacking.taken_apart(folder, language, stacking.scale_of(config))
+    lacking = [name for name in own if name not in found or found[name].shape != own[name].shape]
+    if lacking:
+        raise RunError(
+            f"{folder}: is no adapter of this recipe: {lacking[0]} is missing or of another shape; "
+            "remove the run folder, or give the recipe another name"
+        )
+    set_adapter(network, {name: found[name] for name in own})
+
+
 def count_parameters(network: Any) -> tuple[int, int]:
     """All parameters (quantised ones by their true number) and those that train."""
     trainable, total = network.get_nb_trainable_parameters()

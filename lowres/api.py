@@ -76,7 +76,7 @@ class Recipe(recipe.Recipe):
             DataError: names every file of labelled data that is missing, or the first of raw text.
             BaseModelError: for a base that no name, folder or Hub id can be.
         """
-        from lowres import bases, bilingual, corpus, material
+        from lowres import bases, bilingual, corpus, material, shots
         from lowres.data import check_files
         from lowres.preparation import kept_files
 
@@ -86,6 +86,7 @@ class Recipe(recipe.Recipe):
             material.check_files(self.text, self.languages.targets)
         for number in range(len(self.train.augment)):
             bilingual.files(self, number)
+        shots.check_files(self)
         for key, name in kept_files(self):
             corpus.check_start(Path(name).expanduser(), key)
 

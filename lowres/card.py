@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lowres import card_files, card_limits, figures, gains, licences
+from lowres import card_files, card_limits, figures, gains, learning, licences
 from lowres.figures import ADAPTER, number
 from lowres.languages import describe
 
@@ -246,6 +246,9 @@ def _view(results: Results, facts: Facts) -> dict[str, Any]:
         "needed": card_files.needed(results),
         "from_the_hub": card_files.from_the_hub(results),
         "gains": gains.of(results, summary.metric),
+        "learning": learning.of(results.learning),
+        "learning_note": learning.NOTE,
+        "names": {record.code: record.name for record in results.languages},
         "record": record,
         "plot": PLOT,
         "tagging": results.recipe["task"]["name"] == "tagging",

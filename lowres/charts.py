@@ -26,7 +26,7 @@ from lowres.figures import (
     number,
     signed,
 )
-from lowres.results import CurvePoint, Results
+from lowres.results import CurvePoint, LearningPoint, Results
 
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ADAPTER_PX, BASELINE_PX, GAP_PX = 13, 6, 3
@@ -224,15 +224,65 @@ def _curve_chart(results: Results, name: str) -> CurveChart:
     return CurveChart(name, title, _markup(svg), tuple(legend))
 
 
+@dataclass(frozen=True)
+class LearningChart:
+    """A panel: the score by labelled examples, with the band of the trainings."""
+
+    language: str
+    svg: Markup
+
+
+def learning_charts(found: Sequence[LearningPoint]) -> tuple[LearningChart, ...]:
+    """One panel a target, and one for their mean; none without few-shot systems."""
+    codes = dict.fromkeys(p.language for p in found if p.examples > 0)
+    return tuple(
+        LearningChart(code, _learning_chart([p for p in found if p.language == code]))
+        for code in codes
+    )
+
+
+def _learning_chart(found: Sequence[LearningPoint]) -> Markup:
+    points = sorted(found, key=lambda p: p.examples)
+    most = max(p.examples for p in points)
+    key = f"learning-{points[0].language}"
+    ends = "; ".join(f"{p.examples} labels {number(p.mean)}" for p in points)
+    svg = _svg(PLOT_PX + 24, key, f"{metric_name(points[0].metric)} by labelled examples", ends)
+    # logarithmic, so that 10 and 50 do not lie on zero beside all
+    places = [math.log1p(p.examples) / math.log1p(most) for p in points]
+    plot = _grid_of_panel(svg, 1.0)
+    for point, share in zip(points, places, strict=True):
+        anchor = "start" if share == 0 else "end" if share == 1 else "middle"
+        _text(svg, "tick", share, PLOT_PX + 18, anchor, f"{point.examples:,}")
+    banded = [(x, p.low, p.high) for x, p in zip(places, points, strict=True) if p.low is not None]
+    edges = [
+        *((x, low) for x, low, _ in banded),
+        *((x, high) for x, _, high in reversed(banded)),
+    ]
+    for css, tag, line in (
+        ("band", "polygon", edges),
+        ("curve c0", "polyline", [(x, p.mean) for x, p in zip(places, points, strict=True)]),
+    ):
+        at = " ".join(f"{1000 * x:.1f},{_height(y or 0.0):.1f}" for x, y in line)
+        SubElement(plot, tag, {"class": css, "points": at})
+    for x, p in zip(places, points, strict=True):
+        dot = {"class": "point c0", "cx": _percent(x), "cy": f"{_height(p.mean):.1f}", "r": "2.6"}
+        SubElement(svg, "circle", dot)
+    return _markup(svg)
+
+
 def _frame(svg: Element, top: float, last_step: int) -> Element:
     """Grid and labels; returns the inner drawing, 1000 wide, that stretches with the page."""
+    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
+        label = f"step {round(last_step * share):,}" if share else "0"
+        _text(svg, "tick", share, PLOT_PX + 18, anchor, label)
+    return _grid_of_panel(svg, top)
+
+
+def _grid_of_panel(svg: Element, top: float) -> Element:
     for share in TICKS:
         y = _height(share)
         _line(svg, "grid", 0, y, 1, y)
         _text(svg, "tick", 0, y - 4, "start", f"{top * share:.3g}")
-    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
-        label = f"step {round(last_step * share):,}" if share else "0"
-        _text(svg, "tick", share, PLOT_PX + 18, anchor, label)
     size = {"width": "100%", "height": f"{PLOT_PX}", "viewBox": f"0 0 1000 {PLOT_PX}"}
     return SubElement(svg, "svg", {**size, "preserveAspectRatio": "none"})
 

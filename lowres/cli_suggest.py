@@ -50,8 +50,9 @@ def suggest(
     ] = False,
 ) -> None:
     """Rank source languages and bases for a target, with the reasons, and say what to do first."""
-    from lowres import advice, bases, corpus, diagnose, languages, quiet, registry
+    from lowres import advice, bases, corpus, languages, quiet, registry
     from lowres import suggest as suggesting
+    from lowres.diagnose import open_text
     from lowres.progress import Terminal
 
     code = languages.of_option("--target", target)
@@ -61,7 +62,7 @@ def suggest(
     names = base or ["e5-small"]
     for name in names:
         _by_option(lambda name=name: bases.check_name(name))
-    opened = diagnose.open_text(text, code) if text else None
+    opened = open_text(text, code) if text else None
     files = [suggesting.labelled(given) for given in labelled or []]
     _check_distinct(files)
     progress = Terminal()

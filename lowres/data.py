@@ -50,6 +50,11 @@ class LabelledData:
     """Language -> the split that `tests` holds."""
     warnings: tuple[str, ...]
 
+    @property
+    def target_sizes(self) -> dict[str, int]:
+        """Training examples of every target that has any."""
+        return {code: len(rows) for code, rows in self.target_train.items()}
+
 
 def check_files(recipe: Recipe) -> None:
     """Whether every template is sound and every needed file is there; reads none.
@@ -117,20 +122,27 @@ def source_columns(recipe: Recipe, split: str) -> dict[str, list[Any]] | None:
     """The fields of one split of the sources, and nothing else of the study; None where it is on
     the Hub, or there is no dev split. Imports no heavy library. Raises `DataError` as `load`
     does."""
-    fields = tuple(recipe.task.fields)
-    found: dict[str, list[Any]] = {name: [] for name in fields}
+    found: dict[str, list[Any]] = {name: [] for name in recipe.task.fields}
     for language in recipe.languages.source:
         origin = _origin(recipe, language)
         if origin.spec.files is None:
             return None
-        part = _SplitReader(origin, None, fields, LabelMap(origin.spec.labels))(split)
-        if part is None and split == "dev":
+        columns = columns_of(recipe, language, split)
+        if columns is None and split == "dev":
             return None
-        if part is None:
+        if columns is None:
             raise DataError(f"data missing: {locations.absent(origin, split)}")
-        for name in fields:
-            found[name] += part.columns[name]
+        for name in found:
+            found[name] += columns[name]
     return found
+
+
+def columns_of(recipe: Recipe, language: str, split: str) -> dict[str, list[Any]] | None:
+    """The fields of one split of one language in files; None where it has none. As light as
+    `source_columns`."""
+    fields, origin = tuple(recipe.task.fields), _origin(recipe, language)
+    part = _SplitReader(origin, None, fields, LabelMap(origin.spec.labels))(split)
+    return None if part is None else {name: part.columns[name] for name in fields}
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ class Job:
     shared: Shared
     store: Store | None
     """Where states of frozen layers are kept."""
+    start: Path | None = None
+    """The adapter that training goes on from; None for fresh weights."""
 
     @property
     def averages(self) -> bool:

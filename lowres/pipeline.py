@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import yaml
 
-from lowres import artifacts, preparation
+from lowres import artifacts, few_shot, preparation
 from lowres.artifacts import RunFolder
 from lowres.events import Warned
 from lowres.kept import Kept
@@ -19,10 +19,11 @@ from lowres.progress import Progress, Silent
 from lowres.recipe import Recipe
 from lowres.recipe_loading import digest, dump
 from lowres.recipe_publish import PUBLISH
-from lowres.study import Study
+from lowres.study import Seen, Study
 
 if TYPE_CHECKING:
     from lowres.hardware import Hardware
+    from lowres.job import Outcome
     from lowres.results import Results
     from lowres.variants import Variant
 
@@ -96,7 +97,7 @@ def run(
     folder.check(dump(recipe))
     # whatever the user must change shows here, before a run folder is made
     labelled = kept.data(recipe)
-    shots.check(labelled, recipe.languages.shots, recipe.languages.targets)
+    shots.check(labelled.target_sizes, recipe.languages.shots, recipe.languages.targets)
     augment.check(labelled, recipe)
     located = kept.base(recipe.base)
     finished.check(recipe, located)
@@ -162,9 +163,6 @@ def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _
     """
     from lowres import bases, data
     from lowres.shared import Shared
-    from lowres.train import train
-
-    shared = Shared()
 
     labelled = data.load(recipe)
     located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
@@ -172,54 +170,34 @@ def _help_training(recipe: Recipe, folder: RunFolder, machine: Hardware, team: _
     under = preparation.fingerprint(recipe, located)
     located = preparation.small(recipe, located, folder)
     found = tuple(preparation.variants(recipe, located, folder))
-    study = Study(recipe, labelled, located, machine, folder, found, under, shared, None)
+    study = Study(recipe, labelled, located, machine, folder, found, under, Shared(), None)
     for variant in found:
         for seed in recipe.seeds:
             team.wait()
             name = variant.training(seed)
-            if folder.finished(name, study.inputs) is None:
+            if folder.finished(name, study.inputs_of(variant, seed)) is None:
                 partial = artifacts.partial_path(folder.path / name)
-                seen = study.seen(variant, seed)
-                train(
-                    recipe, seed, seen.data, variant.located, machine, partial, Silent(),
-                    shared=shared,
-                )  # fmt: skip
+                _train(study, variant, seed, partial, Silent())
             team.wait()
     team.wait()
     raise SystemExit(0)
 
 
 def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, team: _Team) -> None:
-    name, inputs = variant.training(seed), study.inputs
+    name, inputs = variant.training(seed), study.inputs_of(variant, seed)
     if study.folder.finished(name, inputs) is not None:
         progress.say(f"{name}: done before")
         team.wait()
         team.wait()
         return
     from lowres import hardware
-    from lowres.train import train
 
     with (
         hardware.enough_memory(study.recipe, "train"),
         study.folder.stage(name, inputs) as stage,
     ):
         team.wait()
-        seen = study.seen(variant, seed)
-        if variant is study.own and seed == study.recipe.seeds[0]:
-            # the others' are the same but for their draws
-            for note in seen.notes:
-                progress.say(note)
-        outcome = train(
-            study.recipe,
-            seed,
-            seen.data,
-            variant.located,
-            study.machine,
-            stage.path,
-            progress,
-            shared=study.shared,
-            store=study.store,
-        )
+        seen, outcome = _train(study, variant, seed, stage.path, progress)
         stage.notes.update(asdict(outcome))
         if seen.target_examples:
             stage.notes["target_examples"] = seen.target_examples
@@ -230,12 +208,38 @@ def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, t
     progress.say(f"{name}: source dev {outcome.dev:.3f} {kept}")
 
 
+def _train(
+    study: Study, variant: Variant, seed: int, folder: Path, progress: Progress
+) -> tuple[Seen, Outcome]:
+    from lowres.train import train
+
+    seen = study.seen(variant, seed)
+    if variant is study.own and seed == study.recipe.seeds[0]:
+        # the others' are the same but for their draws
+        for note in seen.notes:
+            progress.say(note)
+    recipe, start = few_shot.recipe_of(study.recipe, variant), study.start_of(variant, seed)
+    outcome = train(
+        recipe,
+        seed,
+        seen.data,
+        variant.located,
+        study.machine,
+        folder,
+        progress,
+        shared=study.shared,
+        store=study.store,
+        start=start,
+    )
+    return seen, outcome
+
+
 def _evaluate(study: Study, progress: Progress) -> None:
     from lowres import evaluate, hardware
 
     recipe, labelled, machine = study.recipe, study.labelled, study.machine
     tests = {language: test.to_dict() for language, test in labelled.tests.items()}
-    inputs = artifacts.fingerprint([study.inputs, tests])
+    inputs = artifacts.fingerprint([study.inputs, tests, *few_shot.plain(recipe)])
     if study.folder.finished("evaluate", inputs) is not None:
         progress.say("evaluate: done before")
         return
@@ -252,7 +256,7 @@ def _evaluate(study: Study, progress: Progress) -> None:
                 evaluate.predict_adapter(
                     recipe,
                     variant.answers(seed),
-                    labelled,
+                    study.answered(variant),
                     study.located,
                     machine,
                     study.folder.path / variant.training(seed) / "adapter",

@@ -11,14 +11,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres import artifacts, corpus, prebuilt
+from lowres import artifacts, corpus, few_shot, prebuilt
 from lowres.artifacts import RunFolder
 from lowres.errors import RunError
 from lowres.progress import Progress
 from lowres.recipe import Base, Recipe
 from lowres.recipe_loading import identity
 from lowres.recipe_text import Adapt, Text
-from lowres.variants import BASE_AS_IS, EXTENDED_ONLY, OLD_VOCABULARY, Variant, few_shot
+from lowres.variants import BASE_AS_IS, EXTENDED_ONLY, OLD_VOCABULARY, Variant
 
 if TYPE_CHECKING:
     from lowres.bases import LocatedBase
@@ -44,7 +44,7 @@ def stage_names(recipe: Recipe) -> list[str]:
 
 def training_names(recipe: Recipe) -> list[str]:
     """The stages that train the task, in order."""
-    places = [*_places(recipe), *(f"shots/{shots}/" for shots in recipe.languages.shots)]
+    places = [*_places(recipe), *few_shot.places(recipe)]
     return [f"{place}train/{seed}" for place in places for seed in recipe.seeds]
 
 
@@ -72,13 +72,7 @@ def variants(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> list[Va
         Variant(place.split("/")[1] if place else "adapter", under[place], place)
         for place in _places(recipe)
     ]
-    return [
-        *found,
-        *(
-            Variant(few_shot(shots), under[""], f"shots/{shots}/", shots)
-            for shots in recipe.languages.shots
-        ),
-    ]
+    return [*found, *few_shot.variants(recipe, under[""])]
 
 
 def small(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> LocatedBase:

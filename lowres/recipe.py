@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from lowres import registry
 from lowres.recipe_data import Data
 from lowres.recipe_publish import Publish
+from lowres.recipe_shots import FewShot, shot_faults, shots_listed
 from lowres.recipe_strategies import LORA, Freeze, Strategy, with_rates
 from lowres.recipe_strategies import faults as strategy_faults
 from lowres.recipe_text import Adapt, Text, Tokenizer, text_faults
@@ -51,17 +52,6 @@ class Base(Section):
         return value
 
 
-def _shots(value: Any) -> Any:
-    value = [value] if isinstance(value, int | str) else value
-    for each in value if isinstance(value, list | tuple) else ():
-        number = isinstance(each, int) and not isinstance(each, bool) and each > 0
-        if each != "all" and not number:
-            raise ValueError(f"expected whole numbers from 1 on, or all, not {each!r}")
-    if isinstance(value, list | tuple) and len(set(value)) != len(value):
-        raise ValueError("names a number twice")
-    return value
-
-
 class Languages(Section):
     """Where labels come from and where transfer is measured (FLORES codes such as `yor_Latn`)."""
 
@@ -69,8 +59,11 @@ class Languages(Section):
     """One or several languages with labelled training data."""
     targets: LanguageList
     """Languages that transfer is measured on; their labels are only ever used to score."""
-    shots: Annotated[tuple[Whole | Literal["all"], ...], BeforeValidator(_shots)] = ()
-    """Also train with so many labelled examples of every target (10, 50, all), and score it."""
+    shots: Annotated[tuple[Whole | Literal["all"], ...], BeforeValidator(shots_listed)] = ()
+    """Also train with so many labelled examples of a target (0, 10, 50, all; 0 is zero-shot), and
+    score it; `few_shot` says how."""
+    draws: Whole = Field(1, ge=1, le=1000)
+    """How often the examples of `shots` are drawn anew, each a training: bands of the curves."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Languages:
@@ -164,9 +157,10 @@ class Train(Section):
     """Share of the steps in which the rate rises from 0."""
     weight_decay: Number = Field(0.01, ge=0, le=10)
     label_smoothing: Number = Field(0.0, ge=0, lt=1)
-    checkpoint: Literal["best", "average"] = "best"
-    """What is kept: the weights after the epoch with the best source-dev score, or the mean of
-    the weights after every epoch but the first (Schmidt et al. 2023, arXiv:2305.16834)."""
+    checkpoint: Literal["best", "average", "last"] = "best"
+    """What is kept: the weights after the epoch with the best source-dev score, the mean of the
+    weights after every epoch but the first (Schmidt et al. 2023, arXiv:2305.16834), or those after
+    the last step, which nothing has chosen."""
     augment: tuple[_tagged("augmentations"), ...] = ()  # type: ignore[valid-type]
     """Changed copies of the source's training examples, by every way that is listed."""
     patience: Whole | None = Field(None, ge=1)
@@ -201,6 +195,8 @@ class Train(Section):
             raise ValueError(
                 f"train.micro_batch {self.micro_batch} does not divide train.batch {self.batch}"
             )
+        if self.patience is not None and self.checkpoint == "last":
+            raise ValueError("train.patience looks at source dev, train.checkpoint: last never")
         return self
 
 
@@ -256,6 +252,7 @@ class Recipe(Section):
     adapt: Adapt | None = None
     lora: Lora = Lora()
     train: Train = Train()
+    few_shot: FewShot | None = None
     evaluate: Evaluate = Evaluate()
     seeds: tuple[Whole, ...] = (1,)
     publish: Publish | None = None
@@ -327,11 +324,8 @@ class Recipe(Section):
                     "lexicon, or text.files with text.translations (text.languages leaves others "
                     "out)"
                 )
-        if self.adapt is not None and self.adapt.per_language and self.languages.shots:
-            yield (
-                "languages.shots: examples of a target cannot train beside the source's where each "
-                "language has its own adapter; set adapt.per_language: false"
-            )
+        alone = self.adapt is not None and self.adapt.per_language
+        yield from shot_faults(self.languages.shots, self.languages.draws, self.few_shot, alone)
         if self.adapt is not None and self.lora.dora:
             yield (
                 "lora.dora: a language adapter and a DoRA cannot become one adapter; set "

@@ -23,6 +23,8 @@ from lowres.recipe_faults import Lines, Location, dotted
 EMPTY = "the file is empty; `lowres new {stem}-new.yaml` asks a few questions and writes a recipe"
 SHAPE = "a recipe is a mapping of sections such as 'base:'"
 LATER: tuple[str, ...] = (
+    "few_shot",
+    "languages.draws",
     "lora.layers",
     "train.strategy",
     "train.freeze",

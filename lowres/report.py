@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lowres import charts, figures, gains
+from lowres import charts, figures, gains, learning
 from lowres.comparing import OVER_TARGETS
 from lowres.figures import ADAPTER, MISSING, Figure, LanguageRow, Summary, number
 from lowres.variants import OLD_VOCABULARY
@@ -93,6 +93,7 @@ def summary_table(results: Results) -> Group:
     )
     blocks: list[RenderableType] = [table, answer, Text(INTERVAL_NOTE, style="dim")]
     blocks += _gains_table(results, summary)
+    blocks += learning.table(results)
     blocks += [Text.assemble(("! ", "bold yellow"), warning) for warning in results.warnings]
     return Group(*blocks)
 
@@ -285,6 +286,9 @@ def _view(results: Results) -> dict[str, Any]:
             SeedLine(seed, _seed_mean(results, summary.metric, seed.seed)) for seed in results.seeds
         ],
         "gains": gains.of(results, summary.metric),
+        "learning": learning.of(results.learning),
+        "learning_note": learning.NOTE,
+        "learning_charts": charts.learning_charts(results.learning),
         "names": {language.code: language for language in results.languages},
         "verdicts": VERDICTS,
         "statuses": figures.STATUSES,

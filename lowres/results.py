@@ -39,6 +39,8 @@ class Score(Row):
 
     system: str
     seed: int | None = None
+    draw: int | None = None
+    """Of a few-shot system: which draw of the examples."""
     language: str
     role: Literal["source", "target"]
     split: str
@@ -224,6 +226,33 @@ class AdaptationRecord(Row):
     notes: list[str]
 
 
+class LearningPoint(Row):
+    """What so many labelled examples of a target bring; `shots` is `0` (the adapter), a number or
+    `all`.
+
+    `language`: a code, or `targets` for the mean over all of them. `low`, `high`: 2.5th and 97.5th
+    percentile of the `n` trainings (seeds times draws); null for one.
+    """
+
+    language: str
+    shots: str
+    examples: int
+    metric: str
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+class DrawRecord(Row):
+    """The examples that a few-shot training saw: the first 10 of them are the 10 shots."""
+
+    language: str
+    seed: int
+    draw: int
+    ids: list[str]
+
+
 class DataRecord(Row):
     language: str
     split: str
@@ -252,6 +281,8 @@ class Results(BaseModel):
     confusions: list[Confusion]
     mistakes: list[Mistake]
     tokenizer: list[TokenizerRecord]
+    learning: list[LearningPoint] = Field(default_factory=list)
+    draws: list[DrawRecord] = Field(default_factory=list)
     extension: ExtensionRecord | None = None
     adaptations: list[AdaptationRecord] = Field(default_factory=list)
     resources: Resources

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from lowres import __version__, comparing, mistakes, stats
+from lowres import __version__, comparing, learning, mistakes, stats
 from lowres.artifacts import Manifest, RunFolder
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
@@ -24,6 +24,7 @@ from lowres.results import (
     BaseRecord,
     Comparison,
     CurvePoint,
+    DrawRecord,
     ExtensionRecord,
     LanguageRecord,
     Resources,
@@ -72,7 +73,7 @@ def collect(
     kept = [s.seed for s in seeds if s.status == "ok"]
     middle = median_seed(scores, metrics[0], kept or recipe.seeds)
     lost = _lost_controls(folder, controls, recipe.seeds)
-    rivals = [(v.system, v.answers(middle)) for v in controls if v.system not in lost]
+    rivals = _rivals(controls, lost, middle)
     compared = [*((name, name) for name in systems), *rivals]
     comparisons = comparing.with_systems(recipe, data, answers, compared, metrics[0], middle)
     comparisons += comparing.over_targets(recipe, data, answers, rivals, metrics[0], middle)
@@ -84,7 +85,7 @@ def collect(
         labels=list(data.labels),
         languages=[_language(code) for code in data.tests],
         data=list(data.records),
-        stages=[_stage(m, planned or {}) for m in stages],
+        stages=_merged([_stage(m, planned or {}) for m in stages]),
         seeds=seeds,
         scores=scores,
         averages=averages(scores, kept),
@@ -94,6 +95,8 @@ def collect(
         confusions=mistakes.confusions(data, answers, middle),
         mistakes=mistakes.surest(data, answers, middle),
         tokenizer=[TokenizerRecord(**row) for row in evaluated.notes["tokenizer"]],
+        learning=learning.of_run(recipe, data, scores, metrics[0], kept),
+        draws=_draws(folder, controls, recipe.seeds),
         extension=_extension(before),
         adaptations=_adaptations(before),
         resources=_resources(stages, hardware, peak_mb),
@@ -111,6 +114,53 @@ def _stage(manifest: Manifest, planned: Mapping[str, float]) -> Stage:
         peak_mb=manifest.peak_mb,
         planned_mb=None if kind is None else planned[kind],
     )
+
+
+def _merged(stages: Sequence[Stage]) -> list[Stage]:
+    """One row for all trainings with the same number of shots: there may be hundreds."""
+    groups: dict[str, list[Stage]] = {}
+    for stage in stages:
+        shots = stage.name.startswith("shots/")
+        groups.setdefault("/".join(stage.name.split("/")[:2]) if shots else stage.name, []).append(
+            stage
+        )
+    return [
+        found[0]
+        if len(found) == 1
+        else Stage(
+            name=f"{name}: {len(found)} trainings",
+            seconds=round(sum(s.seconds for s in found), 2),
+            peak_mb=max(s.peak_mb for s in found),
+            planned_mb=found[0].planned_mb,
+        )
+        for name, found in groups.items()
+    ]
+
+
+def _rivals(
+    controls: Sequence[Variant], lost: Mapping[str, str], seed: int
+) -> list[tuple[str, str]]:
+    """(system, folder of its answers). Of several draws, and of targets that are trained on apart,
+    the first stands for the system."""
+    firsts = [v for v in controls if v.draw in (None, 1) and v.system not in lost]
+    return list(dict.fromkeys((v.system, v.answers(seed)) for v in firsts))
+
+
+def _draws(
+    folder: RunFolder, controls: Sequence[Variant], seeds: Sequence[int]
+) -> list[DrawRecord]:
+    """Ids of the largest subset of each target, seed and draw; the smaller ones begin it."""
+    found: dict[tuple[str, int, int], list[str]] = {}
+    for variant in controls:
+        for seed in seeds if isinstance(variant.shots, int) else ():
+            notes = _whole(folder, variant.training(seed)).notes
+            for language, ids in notes["target_examples"].items():
+                key = (language, seed, variant.draw or 1)
+                found[key] = max(found.get(key, []), ids, key=len)
+    return [
+        DrawRecord(language=language, seed=seed, draw=draw, ids=ids)
+        for (language, seed, draw), ids in found.items()
+    ]
 
 
 def _lost_controls(
@@ -230,14 +280,15 @@ def _scores(
     metrics: Sequence[str],
     controls: Sequence[Variant],
 ) -> list[Score]:
-    runs: list[tuple[str, int | None, str]] = [
-        *((ADAPTER, seed, str(seed)) for seed in recipe.seeds),
-        *((v.system, seed, v.answers(seed)) for v in controls for seed in recipe.seeds),
-        *((system, None, system) for system in systems),
+    runs: list[tuple[str, int | None, int | None, str]] = [
+        *((ADAPTER, seed, None, str(seed)) for seed in recipe.seeds),
+        *((v.system, seed, v.draw, v.answers(seed)) for v in controls for seed in recipe.seeds),
+        *((system, None, None, system) for system in systems),
     ]
     scores = []
     for language in data.tests:
-        for system, seed, where in runs:
+        # targets that are trained on apart answer in one folder
+        for system, seed, draw, where in dict.fromkeys(runs):
             if not answers.has(where, language):
                 continue
             for metric in metrics:
@@ -252,6 +303,7 @@ def _scores(
                     Score(
                         system=system,
                         seed=seed,
+                        draw=draw,
                         language=language,
                         role=_role(recipe, language),
                         split=data.splits[language],
@@ -292,13 +344,11 @@ def averages(scores: Sequence[Score], kept: Sequence[int]) -> list[Average]:
         languages = {s.language for s in inside}
         for system, metric in dict.fromkeys((s.system, s.metric) for s in inside):
             per_seed = []
-            seeded = any(s.seed is not None for s in inside if s.system == system)
-            for seed in kept if seeded else [None]:
-                values = {
-                    s.language: s.value
-                    for s in inside
-                    if (s.system, s.metric, s.seed) == (system, metric, seed)
-                }
+            its = [s for s in inside if (s.system, s.metric) == (system, metric)]
+            for seed, draw in dict.fromkeys((s.seed, s.draw) for s in its):
+                if seed is not None and seed not in kept:
+                    continue
+                values = {s.language: s.value for s in its if (s.seed, s.draw) == (seed, draw)}
                 if set(values) == languages:
                     per_seed.append(statistics.fmean(values.values()))
             if per_seed:

@@ -231,6 +231,28 @@ def combine(
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
+def taken_apart(folder: Path, language: Language | None, scale: float) -> dict[str, torch.Tensor]:
+    """The task's own weights of an adapter that `combine` made, as they were before.
+
+    Args:
+        folder: of the adapter.
+        language: the language adapter in it, or None.
+        scale: of the task's LoRA.
+    """
+    state = {key: value for key, value in _weights(folder).items() if not key.endswith(ROWS_KEY)}
+    if language is None:
+        return state
+    below = language.rank
+    parts = {}
+    for key, value in state.items():
+        if key.endswith(".lora_A.weight"):
+            value = value[below:]
+        elif key.endswith(".lora_B.weight"):
+            value = value[:, below:] / scale
+        parts[key] = value.contiguous()
+    return parts
+
+
 def _concatenated(
     state: dict[str, torch.Tensor], language: Language, scale: float, prefix: str
 ) -> dict[str, torch.Tensor]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres import artifacts
+from lowres import artifacts, few_shot
 from lowres.artifacts import RunFolder
 from lowres.recipe import Recipe
 from lowres.recipe_loading import digest
@@ -68,23 +69,50 @@ class Study:
 
             ways = range(len(self.recipe.train.augment))
             plain["words"] = [bilingual.digests(self.recipe, number) for number in ways]
-        if self.recipe.languages.shots:
+        if few_shot.asked(self.recipe):
             shown = {code: rows.to_dict() for code, rows in self.labelled.target_train.items()}
             plain["target_train"] = shown
         return artifacts.fingerprint({**plain, "under": self.under} if self.under else plain)
+
+    def inputs_of(self, variant: Variant, seed: int) -> str:
+        """Fingerprint of all that training a variant depends on."""
+        if variant.shots is None:
+            return self.inputs
+        return artifacts.fingerprint([self.inputs, *few_shot.plain(self.recipe)])
+
+    def start_of(self, variant: Variant, seed: int) -> Path | None:
+        """The adapter that a variant trains on from; None where it starts anew."""
+        if not few_shot.continues(self.recipe, variant):
+            return None
+        return self.folder.path / self.own.training(seed) / "adapter"
+
+    def answered(self, variant: Variant) -> LabelledData:
+        """The data with the test sets that a variant answers."""
+        if variant.targets is None or variant.scores_source:
+            return self.labelled
+        tests = {code: self.labelled.tests[code] for code in variant.targets}
+        return replace(self.labelled, tests=tests)
 
     def seen(self, variant: Variant, seed: int) -> Seen:
         """What a variant is trained on, and how it came to be."""
         labelled, notes = self.labelled, tuple[str, ...]()
         ids: dict[str, list[str]] = {}
         # the controls too, the base as it is among them: they differ in the base alone
-        if self.recipe.train.augment:
+        if self.recipe.train.augment and not few_shot.continues(self.recipe, variant):
             labelled, notes = self._augmented(seed)
         if variant.shots is not None:
             from lowres import shots
 
-            targets, gold = self.recipe.languages.targets, self.recipe.task.gold_field
-            labelled, ids = shots.add(labelled, variant.shots, targets, gold, seed)
+            assert variant.targets is not None, "a few-shot system"
+            labelled, ids = shots.add(
+                labelled,
+                variant.shots,
+                variant.targets,
+                self.recipe.task.gold_field,
+                seed,
+                variant.draw or 1,
+                few_shot.settings(self.recipe),
+            )
         return Seen(labelled, ids, notes)
 
     def _augmented(self, seed: int) -> tuple[LabelledData, tuple[str, ...]]:

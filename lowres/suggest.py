@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lowres import corpus, diagnose, languages, readers, record, uriel, wordlists
+from lowres import corpus, languages, readers, record, uriel, wordlists
 from lowres.advice import Step
 from lowres.columns import USUAL
-from lowres.diagnose import Finding, Text
+from lowres.diagnose import Base, Finding, Text, english_lines, examine, measure
 from lowres.errors import DataError, LanguageError
 from lowres.fertility import figures
 
@@ -363,5 +363,5 @@ def _plain_base(view: BaseView) -> dict[str, Any]:
 
 def look(name: str, tokenizer: Any, text: Text) -> Finding:
     """One base's tokenizer on the target's text; its unreachable pieces are not looked for."""
-    english = diagnose.measure(tokenizer, diagnose.english_lines())
-    return diagnose.examine(diagnose.Base(name, tokenizer, english, None, False), text)
+    english = measure(tokenizer, english_lines())
+    return examine(Base(name, tokenizer, english, None, False), text)

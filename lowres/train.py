@@ -64,8 +64,11 @@ def train(
     save_every_s: float = training_callbacks.SAVE_EVERY_S,
     shared: Shared | None = None,
     store: Store | None = None,
+    start: Path | None = None,
 ) -> Outcome:
     """Train one seed into `folder/adapter`; goes on from the newest whole checkpoint there.
+
+    With `start`, the folder of an adapter of this base, its weights are trained on.
 
     A run that ends in NaN or answers one class on source dev is tried once more at half the
     learning rates; the second outcome stands, whatever it is. In a distributed run every process
@@ -88,6 +91,7 @@ def train(
         save_every_s,
         shared or Shared(),
         store,
+        start,
     )
     attempt = _attempt(folder)
     outcome = _train_once(job, attempt)
@@ -158,6 +162,8 @@ def _train_once(job: Job, attempt: Attempt) -> Outcome:
     dev = float(state.best_metric or 0.0)
     if job.averages and not lost:
         best_step, dev = None, _average(job, learner)
+    elif job.recipe.train.checkpoint == "last" and not lost:
+        best_step, dev = state.global_step, learner.dev.score(learner.network)
     status = "nan" if lost else "collapsed" if learner.dev.collapsed(learner.network) else "ok"
     if is_main():
         adapter_files.save_adapter(
@@ -190,6 +196,8 @@ def _learner(job: Job) -> Learner:
     tokenizer = job.shared.tokenizer(job.located)
     base = job.shared.base(job.located, recipe.base, recipe.task, labels, job.hardware)
     network = trained.attach(base, recipe, job.located.name)
+    if job.start is not None:
+        adapter_files.take_up(network, job.start, job.located)
     lora.halve_frozen(network, job.hardware)
     encode = job.shared.windows
     windows = encode(recipe.task, job.data.train, tokenizer, labels, recipe.train.max_tokens)

@@ -39,6 +39,7 @@ def training_arguments(
     asked = options.micro_batch
     micro, passes = split_batch(options.batch, None if asked == "auto" else asked, processes)
     steps = options.steps or max(1, round(options.epochs * steps_an_epoch(options, windows)))
+    border = "no" if options.checkpoint == "last" else "epoch"
     arguments = TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
         max_steps=steps,
@@ -54,9 +55,9 @@ def training_arguments(
         bf16=hardware.precision == "bf16",
         fp16=hardware.precision == "fp16",
         use_cpu=hardware.device == "cpu",
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        load_best_model_at_end=True,
+        eval_strategy=border,
+        save_strategy=border,
+        load_best_model_at_end=border == "epoch",
         metric_for_best_model="score",
         greater_is_better=True,
         restore_callback_states_from_checkpoint=True,

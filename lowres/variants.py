@@ -29,7 +29,13 @@ class Variant:
     folder: str
     """Of its stages inside the run folder, with a slash at the end; empty for the recipe's own."""
     shots: int | str | None = None
-    """Labelled examples of every target that it is trained on beside the source's."""
+    """Labelled examples of each target that it is trained on, in a few-shot system."""
+    draw: int | None = None
+    """Which draw of them, from 1 on."""
+    targets: tuple[str, ...] | None = None
+    """Whose examples these are; it answers their test sets. None: no few-shot system."""
+    scores_source: bool = True
+    """Whether it answers the source's test sets too."""
 
     def training(self, seed: int) -> str:
         """The name of the stage that trains one seed."""
@@ -37,4 +43,8 @@ class Variant:
 
     def answers(self, seed: int) -> str:
         """The folder of one seed's answers inside `predictions`."""
-        return str(seed) if not self.folder else f"{self.system}/{seed}"
+        if not self.folder:
+            return str(seed)
+        # targets that are trained on apart answer in one folder: each has files of its own
+        draw = "" if self.draw in (None, 1) else f"draw-{self.draw}/"
+        return f"{self.system}/{draw}{seed}"

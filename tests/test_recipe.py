@@ -136,7 +136,10 @@ BOTH = {"source": "eng_Latn", "targets": "yor_Latn", "shots": 10}
         ),
         ({"text": PARALLEL, "adapt": {}, "lora": {"dora": True}}, "lora.dora: a language adapter"),
         ({"languages": {**BOTH, "shots": [10, 10]}}, "languages.shots: names a number twice"),
-        ({"languages": {**BOTH, "shots": 0}}, "expected whole numbers from 1 on, or all, not 0"),
+        (
+            {"languages": {**BOTH, "shots": -1}},
+            "expected whole numbers from 0 (zero-shot) on, or all, not -1",
+        ),
     ],
 )
 def test_sections_on_raw_text_that_cannot_be_together(sections, says):

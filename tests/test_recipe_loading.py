@@ -156,7 +156,10 @@ def test_later_overrides_win_and_may_fill_an_override_before(study):
         ("tokenizer.extend.pieces=none", "expected auto, or a whole number from 1 to 100000"),
         ("tokenizer=extend", "tokenizer: expected a section"),
         ("adapt.objective=align", "adapt needs raw text: give text.files"),
-        ("languages.shots=many", "expected whole numbers from 1 on, or all, not 'many'"),
+        (
+            "languages.shots=many",
+            "expected whole numbers from 0 (zero-shot) on, or all, not 'many'",
+        ),
     ],
 )
 def test_a_fault_of_an_override_names_the_override(study, override, says):
@@ -241,7 +244,7 @@ def test_a_fault_of_an_override_names_the_override(study, override, says):
         ),
         (
             RECIPE.replace("targets:", "shots: [10, -1]\n  targets:"),
-            ["5: languages.shots: expected whole numbers from 1 on, or all, not -1"],
+            ["5: languages.shots: expected whole numbers from 0 (zero-shot) on, or all, not -1"],
         ),
     ],
 )

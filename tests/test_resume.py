@@ -133,6 +133,14 @@ def test_with_every_strategy(base, tmp_path, undisturbed, strategy, moments):
     check(study, tmp_path, moments, undisturbed)
 
 
+def test_the_last_step_is_the_same_one(base, tmp_path, undisturbed):
+    """No epoch's end is a checkpoint there: what was saved by time is gone on from."""
+    study = recipe(base, train={"checkpoint": "last"})
+    *_, outcome = undisturbed(study)
+    assert (outcome["best_step"], outcome["status"]) == (9, "ok")
+    check(study, tmp_path, ["step:0", "step:3", "save:4", "step:8", "adapter"], undisturbed)
+
+
 def test_killed_again_and_again(base, tmp_path, undisturbed):
     moments = ["step:1", "save:2", "evaluate:3", "step:5", "save:6", "step:8", "adapter"]
     check(recipe(base), tmp_path, moments, undisturbed)

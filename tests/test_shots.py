@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lowres import shots
 from lowres.data import LabelledData
 from lowres.errors import DataError
+from lowres.recipe_shots import FewShot
 
 
 def labelled(target_rows: int = 9) -> LabelledData:
@@ -52,7 +57,63 @@ def test_tags_are_drawn_without_strata():
     assert sorted(shots.ordered([["O"], ["B-PER"], ["O"]], 1)) == [0, 1, 2]
 
 
+def test_draws_differ_and_the_first_is_the_seeds_own():
+    gold = ["a", "b", "c"] * 30
+    assert shots.ordered(gold, 7) == shots.ordered(gold, 7, draw=1)
+    drawn = {tuple(shots.ordered(gold, 7, draw)[:6]) for draw in range(1, 6)}
+    assert len(drawn) == 5
+    assert shots.ordered(gold, 7, 2) != shots.ordered(gold, 8, 2)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.lists(st.sampled_from("abcd"), min_size=1, max_size=40),
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 9),
+)
+def test_any_beginning_is_balanced_and_every_example_is_taken_once(gold, seed, draw):
+    order = shots.ordered(gold, seed, draw)
+    assert sorted(order) == list(range(len(gold)))
+    left = Counter(gold)
+    for end in range(1, len(gold) + 1):
+        taken = Counter(gold[at] for at in order[:end])
+        # a label that has examples left is never two behind another
+        behind = min((taken[x] for x in left if taken[x] < left[x]), default=max(taken.values()))
+        assert max(taken.values()) - behind <= 1
+
+
+def test_continued_learns_from_the_targets_alone_but_for_what_is_replayed():
+    one, _ = shots.add(labelled(), 3, ("nus_Latn",), "label", 1, 1, FewShot())
+    assert set(one.train["language"]) == {"nus_Latn"}
+    two, _ = shots.add(labelled(), 3, ("nus_Latn",), "label", 1, 1, FewShot(replay=1))
+    assert Counter(two.train["language"]) == {"nus_Latn": 3, "eng_Latn": 3}
+    most, _ = shots.add(labelled(), 3, ("nus_Latn",), "label", 1, 1, FewShot(replay=9))
+    assert Counter(most.train["language"]) == {"nus_Latn": 3, "eng_Latn": 6}
+    again, _ = shots.add(labelled(), 3, ("nus_Latn",), "label", 1, 1, FewShot(replay=1))
+    assert again.train.to_list() == two.train.to_list()
+
+
+def test_mixed_repeats_the_targets_examples():
+    few = FewShot(way="mixed", repeats=4)
+    found, ids = shots.add(labelled(), 3, ("nus_Latn",), "label", 1, 1, few)
+    assert Counter(found.train["language"]) == {"nus_Latn": 12, "eng_Latn": 6}
+    assert len(ids["nus_Latn"]) == 3
+
+
 @pytest.mark.parametrize(("rows", "have"), [(9, "9"), (0, "0")])
 def test_more_than_there_is(rows, have):
-    with pytest.raises(DataError, match=rf"languages.shots: 10 of nus_Latn.*holds {have} examples"):
+    said = rf"languages.shots: 10 of each target .* of nus_Latn has {have} examples; ask for fewer"
+    with pytest.raises(DataError, match=said):
         shots.add(labelled(rows), 10, ("nus_Latn",), "label", 1)
+
+
+def test_every_target_that_lacks_examples_is_named_and_zero_lacks_none():
+    with pytest.raises(DataError, match=r"100 of each .* tzm_Tfng has 40, dzo_Tibt has 0 examples"):
+        shots.check(
+            {"nus_Latn": 100, "tzm_Tfng": 40},
+            (0, 10, 100, "all"),
+            ("nus_Latn", "tzm_Tfng", "dzo_Tibt"),
+        )
+    shots.check({}, (0,), ("nus_Latn",))
+    with pytest.raises(DataError, match=r"all of each target .* nus_Latn has 0"):
+        shots.check({}, (0, "all"), ("nus_Latn",))
