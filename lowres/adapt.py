@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -37,6 +38,11 @@ from lowres.sampling import LengthGrouped
 CHECKPOINT = "checkpoint.pt"
 WORK = "work"
 ADAPTER = "adapter"
+DAMAGED = (
+    RuntimeError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError,
+    pickle.UnpicklingError,
+)  # fmt: skip
+"""What torch and json raise for a checkpoint that is not whole."""
 CLIP = 1.0
 """Largest norm of a step's gradient."""
 
@@ -105,14 +111,15 @@ def adapt(
         BaseModelError: when the base has no head for it.
     """
     start = monotonic()
-    torch.manual_seed(seed)
     check_base(options.objective, located)
-    learner = _learner(options, base, located, texts, hardware, folder, seed)
+
+    def new() -> _Learner:
+        torch.manual_seed(seed)
+        return _learner(options, base, located, texts, hardware, folder, seed)
+
+    learner, state = _resumed(new, folder / CHECKPOINT, progress)
     material.say_notes(texts, progress)
-    state = _State.read(folder / CHECKPOINT) or _State(0, tuple(learner.objective.figures()))
-    if state.tensors is not None:
-        _restore(learner, state.tensors)
-        state.tensors = None
+    state = state or _State(0, tuple(learner.objective.figures()))
     _train(learner, options, state, folder, progress, seed, save_every_s)
     after = tuple(learner.objective.figures())
     _save(learner.network, folder / ADAPTER, located)
@@ -226,6 +233,28 @@ class _State:
             temporary.replace(file)
         except OSError as error:
             raise artifacts.disk_error(error, file) from error
+
+
+def _resumed(
+    new: Callable[[], _Learner], file: Path, progress: Progress
+) -> tuple[_Learner, _State | None]:
+    """A learner, and where the checkpoint says it stands; new and None without one to be read."""
+    learner = new()
+    try:
+        state = _State.read(file)
+        if state is None:
+            return learner, None
+        assert state.tensors is not None, "a checkpoint holds tensors"
+        _restore(learner, state.tensors)
+    except DAMAGED as error:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        progress.say(f"adapt: {file.name} is damaged ({reason}), so this begins anew")
+        file.unlink()
+        # what was restored of it before that showed
+        return new(), None
+    state.tensors = None
+    progress.say(f"adapt: goes on after step {state.step} of {learner.steps}")
+    return learner, state
 
 
 def _restore(learner: _Learner, tensors: dict[str, Any]) -> None:

@@ -63,13 +63,13 @@ def adapt(
     described = text_options.text(text, lang, translation, lexicon, held_out)
     _check_extension(extension)
     bases.check_name(base)
-    from lowres import preparation
+    from lowres import adapt_alone
 
     presses = Presses()
     progress = Terminal(presses.check)
     quiet.libraries()
     with presses.watched(), text_options.named_as_options():
-        done = preparation.adapt_alone(options, chosen, described, extension, out, seed, progress)
+        done = adapt_alone.make(options, chosen, described, extension, out, seed, progress)
     _show(done)
     typer.echo(json.dumps({"adapter": str(out / "adapter"), "steps": done["steps"]}), err=True)
 

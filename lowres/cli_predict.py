@@ -90,6 +90,9 @@ def predict(
     for line in answers.written(found, form.value, loaded.columns(every)):
         _put(line)
         count += 1
+    if loaded.unread is not None:
+        for note in loaded.unread.notes(loaded.tokenizer.convert_ids_to_tokens):
+            progress.say(f"note: {note}")
     if count == (form is Form.csv):
         progress.say(f"note: {source}: no line in it, so no answer")
 

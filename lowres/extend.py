@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,14 @@ from lowres.material import LanguageText
 from lowres.recipe_text import Extend
 from lowres.registry import PACKAGE_DIR
 from lowres.tokenizer_families import State
+from lowres.vocabulary import Kept
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from lowres.bases import LocatedBase
 
-DEMO = PACKAGE_DIR / "demo" / "source"
+DEMO = PACKAGE_DIR / "demo"
 NEEDED = {
     "pairs": "parallel text (text.translations)",
     "lexicon": "a word list (text.lexicon)",
@@ -55,23 +57,31 @@ def extend(
     return start_rows(options.init, located, texts, folder, old, new)
 
 
+def kept(options: Extend, texts: Sequence[LanguageText]) -> Kept:
+    """Text whose segmentation must stay: one half to choose by, the other to say what changes."""
+    files = kept_text(options.keep, [text.language for text in texts])
+    return vocabulary.halved({**files, **_translations(texts)})
+
+
 def learn(
     options: Extend,
     located: LocatedBase,
     texts: Sequence[LanguageText],
     old: PreTrainedTokenizerBase,
+    keep: Kept | None = None,
 ) -> Extension:
     """The pieces, what they were learnt from and what they change; nothing is written.
 
-    `old` is the base's tokenizer, which takes seconds to load.
+    `old` is the base's tokenizer, which takes seconds to load; `keep` is what `kept` gives, or
+    text of the caller's.
     """
     state = extension.state_of(old)
-    keep = {**kept_text(options.keep, [text.language for text in texts]), **_translations(texts)}
+    keep = keep or kept(options, texts)
     if options.prebuilt:
         found = prebuilt.merged(options.prebuilt, state, located.name)
     else:
         sampled = {text.language: text.sample() for text in texts}
-        learned = vocabulary.learn(state, sampled, keep, options.pieces, located.name)
+        learned = vocabulary.learn(state, sampled, keep.choosing, options.pieces, located.name)
         found = Extension(
             family=tokenizer_families.of(state, located.name).LABEL,
             vocabulary_sha256=extension.fingerprint(state),
@@ -82,6 +92,7 @@ def learn(
             curve=tuple(vars(point) for point in learned.curve),
             offered=learned.offered,
             left_out=learned.left_out,
+            changed_unseen=True,
         )
     before = vocabulary.build(state)
     after = vocabulary.build(extension.extended_state(state, found.pieces, located.name))
@@ -92,7 +103,8 @@ def learn(
         ),
         changed=tuple(
             Changed(name, len(lines), vocabulary.changed_share(before, after, lines))
-            for name, lines in keep.items()
+            for name, lines in keep.judging.items()
+            if lines
         ),
     )
 
@@ -100,9 +112,13 @@ def learn(
 def kept_text(files: Sequence[str], targets: Sequence[str]) -> dict[str, list[str]]:
     """Lines of languages whose segmentation must stay: the package's own, and the user's files."""
     keep = {
-        file.stem: [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line]
-        for file in sorted(DEMO.glob("*.txt"))
-        if file.stem not in targets
+        folder.name: [
+            json.loads(line)["text"]
+            for file in sorted(folder.glob("*.jsonl"))
+            for line in file.read_text(encoding="utf-8").splitlines()
+        ]
+        for folder in sorted(DEMO.glob("*_*"))
+        if folder.name not in targets
     }
     for name in files:
         path = Path(name).expanduser()
@@ -145,6 +161,7 @@ def figures(
         unknown_after=unknown_after,
         round_trip_before=vocabulary.round_trips(before, lines),
         round_trip_after=vocabulary.round_trips(after, lines),
+        characters=sum(len("".join(line.split())) for line in lines),
     )
 
 
@@ -241,4 +258,5 @@ def summary(found: Extension) -> Mapping[str, Any]:
         "curve": [dict(point) for point in found.curve],
         "languages": [vars(row) for row in found.languages],
         "changed": [vars(row) for row in found.changed],
+        "changed_unseen": found.changed_unseen,
     }

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowres import artifacts, tokenizer_families, vocabulary
+from lowres import artifacts, corpus, tokenizer_families, vocabulary
 from lowres.errors import BaseModelError, RunError
+from lowres.languages import describe
 from lowres.tokenizer_families import State
 
 if TYPE_CHECKING:
@@ -44,11 +45,22 @@ class LanguageFigures:
     round_trip_before: float
     round_trip_after: float
     """Share of lines that decode(encode(line)) gives back."""
+    characters: int = 0
+    """Of these lines, white space left out; 0 where nobody has counted them."""
+
+    def in_words(self) -> str:
+        """Pieces a word before and after; a character, where no spaces part words."""
+        if describe(self.language).script not in corpus.SPACELESS:
+            return f"{self.fertility_before:.2f} -> {self.fertility_after:.2f} a word"
+        if not self.characters:
+            return f"{self.pieces_before:,} -> {self.pieces_after:,} in all"
+        before, after = self.pieces_before / self.characters, self.pieces_after / self.characters
+        return f"{before:.2f} -> {after:.2f} a character"
 
 
 @dataclass(frozen=True)
 class Changed:
-    """Lines of another language whose ids the extension changes."""
+    """Lines of another text whose ids the extension changes."""
 
     language: str
     n: int
@@ -73,9 +85,26 @@ class Extension:
     left_out: int = 0
     languages: tuple[LanguageFigures, ...] = ()
     changed: tuple[Changed, ...] = ()
+    changed_unseen: bool = False
+    """Whether the lines of `changed` took no part in the choice of the pieces. Extensions that say
+    nothing of it were chosen by these very lines, so that their shares say little."""
     init: str | None = None
     provenance: tuple[str, ...] = field(default=(), repr=False)
     """One line a row, once there are rows."""
+
+
+def in_words(found: Extension) -> list[str]:
+    """The curve that the number of pieces was found on, and what changes elsewhere, a line each."""
+    said = []
+    if found.curve:
+        points = ", ".join(f"{int(p['pieces']):,}: {p['tokens']:.3f}" for p in found.curve)
+        took = f" (auto took {len(found.pieces):,})" if found.chosen == "auto" else ""
+        said.append(f"tokens left by number of new pieces{took}: {points}")
+    shares = ", ".join(f"{row.language} {row.share:.1%} of {row.n:,}" for row in found.changed)
+    which = "that did not choose them" if found.changed_unseen else "that they were chosen by"
+    if shares:
+        said.append(f"lines of other texts whose pieces change, {which}: {shares}")
+    return said
 
 
 def fingerprint(state: State) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C that is never lost.
+"""Ctrl-C that is never lost, and SIGTERM as if it were one.
 
 Python raises KeyboardInterrupt wherever it happens to be, and where that is a weakref callback or
 a finaliser (an import in progress runs some) the exception is printed and forgotten: the program
@@ -15,7 +15,7 @@ from types import FrameType
 
 
 class Presses:
-    """Remembers Ctrl-C from the signal on."""
+    """Remembers Ctrl-C or SIGTERM from the signal on."""
 
     def __init__(self) -> None:
         self.seen = False
@@ -27,7 +27,7 @@ class Presses:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Watch SIGINT during the block; only the main thread can."""
+        """Watch SIGINT and SIGTERM during the block; only the main thread can."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -36,8 +36,9 @@ class Presses:
             self.seen = True
             raise KeyboardInterrupt
 
-        before = signal.signal(signal.SIGINT, pressed)
+        before = {s: signal.signal(s, pressed) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)

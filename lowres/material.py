@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lowres import artifacts, corpus
 from lowres.errors import DataError
@@ -88,6 +88,37 @@ def load(text: Text, targets: tuple[str, ...]) -> tuple[LanguageText, ...]:
             to hold lines out, or of another length than its translation.
     """
     return tuple(_language(text, language) for language in _languages(text, targets))
+
+
+def with_notes_on(
+    texts: Sequence[LanguageText], learned_from: Sequence[Mapping[str, Any]], where: str
+) -> tuple[LanguageText, ...]:
+    """The texts, noting where an extension has learnt from lines that are held out now.
+
+    Args:
+        texts: with their own held-out lines.
+        learned_from: what the extension says it was learnt from, records of such texts.
+        where: what names the extension, for the note.
+    """
+    before = {row["sha256"]: int(row["lines"]) for row in learned_from}
+    languages = {row["language"] for row in learned_from}
+    noted = []
+    for text in texts:
+        seen = before.get(str(text.record()["sha256"]))
+        note = None
+        if seen is None and text.language in languages:
+            note = (
+                f"{where} was learnt from another text of this language than {text.path.name}, so "
+                "it cannot be told whether the lines held out here were in it: figures may be too "
+                "good"
+            )
+        elif seen is not None and seen > text.learning_lines:
+            note = (
+                f"{where} was learnt from {seen - text.learning_lines:,} of the lines that are "
+                "held out here, so figures are too good; hold out as many lines as it did, or fewer"
+            )
+        noted.append(text if note is None else replace(text, notes=(*text.notes, note)))
+    return tuple(noted)
 
 
 def say_notes(texts: Sequence[LanguageText], progress: Progress) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lowres import extension, registry, tokenizer_families, vocabulary
 from lowres.errors import DataError, nearest
-from lowres.extension import Extension
+from lowres.extension import Extension, LanguageFigures
 from lowres.tokenizer_families import State
 
 PIECES = "pieces.txt"
@@ -48,7 +48,11 @@ def read(name: str) -> Prebuilt:
         return Prebuilt(
             name,
             made.pieces,
-            {"vocabulary_sha256": made.vocabulary_sha256, "learned_from": made.learned_from},
+            {
+                "vocabulary_sha256": made.vocabulary_sha256,
+                "learned_from": made.learned_from,
+                "changed_unseen": made.changed_unseen,
+            },
         )
     if name not in known:
         raise DataError(
@@ -66,19 +70,25 @@ def rows() -> list[dict[str, Any]]:
     found = []
     for name in names():
         provenance = read(name).provenance
-        held = provenance["held_out"]
+        held = [LanguageFigures(**row) for row in provenance["held_out"]]
+        # by language, most first: what these sentences are stands in the name of each
+        changed = sorted(
+            ((row["share"], row["language"].split(" ")[0]) for row in provenance["changed"]),
+            reverse=True,
+        )
+        most, where = max(changed, default=(0.0, ""))
         found.append(
             {
                 "name": name,
                 "vocabulary": provenance["vocabulary"],
                 "pieces": provenance["pieces"],
-                "languages": ", ".join(row["language"] for row in held),
-                "pieces a word": ", ".join(
-                    f"{row['fertility_before']:.2f} -> {row['fertility_after']:.2f}" for row in held
-                ),
+                "languages": ", ".join(row.language for row in held),
+                "held-out lines, pieces": ", ".join(row.in_words() for row in held),
                 "unknown": ", ".join(
-                    f"{row['unknown_before']:.1%} -> {row['unknown_after']:.2%}" for row in held
+                    f"{row.unknown_before:.1%} -> {row.unknown_after:.2%}" for row in held
                 ),
+                "changed elsewhere": f"{where} {most:.1%}" if most else "0.0%",
+                "changed": {language: round(share, 4) for share, language in changed},
                 "licence of the text": provenance["licence"],
             }
         )
@@ -98,6 +108,7 @@ def write(place: Path, found: Extension, more: dict[str, Any]) -> None:
         "learned_from": list(found.learned_from),
         "held_out": [vars(row) for row in found.languages],
         "changed": [vars(row) for row in found.changed],
+        "changed_unseen": found.changed_unseen,
     }
     text = json.dumps(provenance, ensure_ascii=False, indent=1)
     (place / PROVENANCE).write_text(text + "\n", encoding="utf-8")
@@ -119,6 +130,7 @@ def merged(wanted: Sequence[str], state: State, base: str) -> Extension:
         learned_from=tuple(row for one in found for row in one.provenance["learned_from"]),
         chosen="prebuilt " + ", ".join(wanted),
         offered=len(pieces),
+        changed_unseen=all(one.provenance.get("changed_unseen", False) for one in found),
     )
     for one in found:
         extension.check_vocabulary(

@@ -24,6 +24,7 @@ from lowres import (
     registry,
     stacking,
 )
+from lowres import rows as new_rows
 from lowres import trimmed as trimming
 from lowres.answers import Answer
 from lowres.artifacts import MANIFEST
@@ -67,6 +68,8 @@ class Adapter:
     """Of the base, as it was loaded here."""
     languages: tuple[str, ...] = ()
     """That have an adapter of their own beside this common one."""
+    unread: trimming.Unread | None = None
+    """What the texts held that a trimmed table has no row for, over all calls."""
 
     def predict(self, texts: Iterable[str], every: bool = False) -> list[Answer]:
         """One answer a text, in order, also for an empty one: `stream` as a list."""
@@ -108,6 +111,8 @@ class Adapter:
             columns = {name: [row[name] for row in fields] for name in fields[0]}
             examples = Dataset.from_dict(columns)
             windows = self.task.encode(examples, self.tokenizer, self.labels, self.max_tokens)
+            if self.unread is not None:
+                self.unread.add(windows["input_ids"])
             pad_id = int(self.tokenizer.pad_token_id or 0)
             values = few_shapes.logits(
                 self.network, windows, pad_id, self.hardware, self.batch_tokens
@@ -293,9 +298,10 @@ def _of_lowres(
             f"{folder}: its weights do not fit {located.name} with {len(meta['labels'])} labels "
             f"({reason}); copy the adapter again"
         ) from error
+    tokenizer = adapter_files.tokenizer_of(folder, located)
     return Adapter(
         network,
-        adapter_files.tokenizer_of(folder, located),
+        tokenizer,
         task,
         tuple(meta["labels"]),
         meta["max_tokens"],
@@ -303,7 +309,16 @@ def _of_lowres(
         notes=_other_copy(meta, located),
         base=located,
         quantization=options.quantization,
+        unread=_unread(network, tokenizer),
     )
+
+
+def _unread(network: Any, tokenizer: Any) -> trimming.Unread | None:
+    table, rows = trimming.find(network), new_rows.find(network)
+    if table is None:
+        return None
+    first_new = None if rows is None else rows.first_id
+    return trimming.Unread(table, first_new, tokenizer.all_special_ids)
 
 
 def _of_peft(

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lowres import artifacts, corpus, few_shot, prebuilt
 from lowres.artifacts import RunFolder
-from lowres.errors import RunError
 from lowres.progress import Progress
-from lowres.recipe import Base, Recipe
+from lowres.recipe import Recipe
 from lowres.recipe_loading import identity
-from lowres.recipe_text import Adapt, Text
+from lowres.recipe_text import Adapt
 from lowres.variants import BASE_AS_IS, EXTENDED_ONLY, OLD_VOCABULARY, Variant
 
 if TYPE_CHECKING:
@@ -112,6 +111,9 @@ def make(
     if options is not None:
         adapt.check_base(options.objective, located)
     texts = material.load(recipe.text, recipe.languages.targets) if recipe.text else ()
+    for name in _prebuilt(recipe):
+        learnt = prebuilt.read(name).provenance["learned_from"]
+        texts = material.with_notes_on(texts, learnt, f"tokenizer.extend.prebuilt {name}")
     if options is None:
         material.say_notes(texts, progress)
     inputs = _inputs(recipe, located, texts)
@@ -129,6 +131,11 @@ def make(
             texts = tuple(replace(text, notes=()) for text in texts)
             _adapt(recipe, located, texts, machine, folder, inputs, place, progress)
     return inputs
+
+
+def _prebuilt(recipe: Recipe) -> tuple[str, ...]:
+    extend = recipe.tokenizer.extend if recipe.tokenizer else None
+    return extend.prebuilt if extend else ()
 
 
 def _extends(recipe: Recipe) -> bool:
@@ -205,7 +212,7 @@ def _inputs(recipe: Recipe, located: LocatedBase, texts: tuple[LanguageText, ...
         corpus.check_start(path, key)
         kept[name] = artifacts.file_hash(path)
     extend = recipe.tokenizer.extend if recipe.tokenizer else None
-    taken = [prebuilt.read(name).pieces for name in (extend.prebuilt if extend else ())]
+    taken = [prebuilt.read(name).pieces for name in _prebuilt(recipe)]
     if recipe.adapt is not None and recipe.adapt.adapter is not None:
         from lowres import finished
 
@@ -234,6 +241,7 @@ def _extend(
     if folder.finished("extend", inputs) is not None:
         progress.say("extend: done before")
         return
+    from lowres import extension
     from lowres.extend import extend, summary
 
     assert recipe.tokenizer is not None, "only called where the recipe extends"
@@ -243,9 +251,11 @@ def _extend(
         stage.notes.update(summary(found))
     for row in found.languages:
         progress.say(
-            f"extend: {row.language}: {row.fertility_before:.2f} -> {row.fertility_after:.2f} "
-            f"pieces a word, {row.unknown_before:.1%} -> {row.unknown_after:.2%} unknown"
+            f"extend: {row.language}: pieces {row.in_words()}, {row.unknown_before:.1%} -> "
+            f"{row.unknown_after:.2%} unknown"
         )
+    for line in extension.in_words(found):
+        progress.say(f"extend: {line}")
 
 
 def _trim(
@@ -318,59 +328,3 @@ def _jobs(
         return
     for text in texts:
         yield f"{place}adapt/{text.language}", (text,)
-
-
-def adapt_alone(
-    options: Adapt,
-    base: Base,
-    text: Text,
-    extension: Path | None,
-    out: Path,
-    seed: int,
-    progress: Progress,
-) -> dict[str, Any]:
-    """One language adapter outside any recipe, into `out`; returns what the stage's manifest notes.
-
-    Raises `RunError` when the extension is of another base, or `out` holds something else.
-    """
-    from lowres import bases, hardware, material, model
-    from lowres import extension as extensions
-    from lowres.adapt import adapt, check_base
-
-    located = bases.locate(base.name)
-    check_base(options.objective, located)
-    if extension is not None:
-        state = extensions.state_of(model.load_tokenizer(located))
-        found = extensions.read(extension)
-        extensions.check_vocabulary(found, state, f"--extension {extension}", base.name)
-        located = replace(located, extension=str(extension.resolve()))
-    texts = material.load(text, ())
-    inputs = artifacts.fingerprint(
-        [
-            options.model_dump(mode="json"),
-            [located.hub_id, located.revision, located.obtained, base.quantization, seed],
-            [text.digest() for text in texts],
-            extensions.digest(extension) if extension is not None else None,
-        ]
-    )
-    folder = RunFolder(out.resolve().parent)
-    name = out.resolve().name
-    done = folder.finished(name, inputs)
-    if done is None:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise RunError(f"--out {out}: exists already; give another folder, or remove it")
-        with folder.stage(name, inputs) as stage:
-            found_now = adapt(
-                options,
-                base,
-                located,
-                texts,
-                hardware.detect(),
-                stage.path,
-                progress,
-                seed,
-            )
-            stage.notes.update(asdict(found_now))
-        done = folder.finished(name, inputs)
-    assert done is not None, "the stage has just been made"
-    return done.notes

@@ -181,6 +181,8 @@ class ExtendedLanguage(Row):
     unknown_after: float
     round_trip_before: float
     round_trip_after: float
+    characters: int = 0
+    """Of these lines, white space left out."""
 
 
 class ChangedLanguage(Row):
@@ -201,6 +203,8 @@ class ExtensionRecord(Row):
     curve: list[CurveOfPieces]
     languages: list[ExtendedLanguage]
     changed: list[ChangedLanguage]
+    changed_unseen: bool = False
+    """Whether the lines of `changed` took no part in the choice of the pieces."""
 
 
 class AdaptationFigure(Row):

@@ -7,7 +7,8 @@ chosen by `trim.py`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,7 @@ class Kept:
 class TrimmedEmbedding(nn.Module):
     """Rows [kept, hidden] of a frozen table, looked up by the ids of the whole one.
 
-    An id without a row reads as the unknown piece and is counted, see `notes`. It need not leave
-    the device for that.
+    An id without a row reads as the unknown piece; `Unread` counts them.
     """
 
     def __init__(self, whole: Any, kept: Kept) -> None:
@@ -56,16 +56,12 @@ class TrimmedEmbedding(nn.Module):
         place[ids] = torch.arange(len(ids), dtype=torch.int32, device=device)
         self._unknown = int(np.searchsorted(kept.ids, kept.unknown_id))
         self.register_buffer("_place", place, persistent=False)
-        self.register_buffer("_missed", torch.zeros_like(place), persistent=False)
         self._place: torch.Tensor
-        self._missed: torch.Tensor
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
         """[...] ids of the whole table to [..., hidden] vectors."""
         found = self._place[input_ids]
-        missing = found < 0
-        self._missed.scatter_add_(0, input_ids.flatten(), missing.flatten().int())
-        vectors: torch.Tensor = self.kept(found.masked_fill(missing, self._unknown))
+        vectors: torch.Tensor = self.kept(found.masked_fill(found < 0, self._unknown))
         return vectors
 
     def places(self, ids: torch.Tensor, first_new: int | None = None) -> torch.Tensor:
@@ -78,11 +74,6 @@ class TrimmedEmbedding(nn.Module):
         new = ids >= first_new
         old = self._place[ids.masked_fill(new, 0)].long()
         return torch.where(new, ids - first_new + len(self.weight), old)
-
-    def missed(self) -> dict[int, int]:
-        """How often each id without a row was looked up."""
-        ids = self._missed.nonzero().flatten()
-        return dict(zip(ids.tolist(), self._missed[ids].tolist(), strict=True))
 
     @property
     def weight(self) -> Any:
@@ -149,25 +140,49 @@ def find(model: Any) -> TrimmedEmbedding | None:
     return next((m for m in model.modules() if isinstance(m, TrimmedEmbedding)), None)
 
 
-def notes(model: Any, name_of: Callable[[int], str]) -> list[str]:
-    """A warning where text held pieces whose rows were trimmed away; empty where all had one.
+class Unread:
+    """Counts the pieces of a text that a trimmed table has no row for."""
 
-    Args:
-        model: with a trimmed table or without.
-        name_of: the piece of an id.
-    """
-    table = find(model)
-    missed = table.missed() if table is not None else {}
-    if not missed:
-        return []
-    often = sorted(missed, key=lambda i: (-missed[i], i))
-    named = ", ".join(repr(name_of(i)) for i in often[:NAMED])
-    more = ", …" if len(often) > NAMED else ""
-    return [
-        f"tokenizer.trim: {sum(missed.values())} pieces of the text had no row and were read as "
-        f"unknown, {len(often)} different ones ({named}{more}); name such text in "
-        "tokenizer.trim.keep_text, or leave tokenizer.trim out"
-    ]
+    def __init__(
+        self, table: TrimmedEmbedding, first_new: int | None, special: Iterable[int]
+    ) -> None:
+        """Take what is needed from the table.
+
+        Args:
+            table: of the model that reads the text.
+            first_new: the id from which on pieces have rows of their own beside it.
+            special: ids that are no pieces of a text.
+        """
+        ids = torch.arange(table.num_embeddings, device=table.weight.device)
+        self._without = (table.places(ids) < 0).cpu().numpy()
+        if first_new is not None:
+            self._without[first_new:] = False
+        self._special = np.array(sorted(special), dtype=np.int64)
+        self.pieces = 0
+        self.missed: Counter[int] = Counter()
+
+    def add(self, windows: Iterable[Sequence[int]]) -> None:
+        """Count these windows' ids."""
+        none = np.zeros(0, dtype=np.int64)
+        ids = np.concatenate([none, *(np.asarray(row, dtype=np.int64) for row in windows)])
+        ids = ids[~np.isin(ids, self._special)]
+        self.pieces += len(ids)
+        ids = ids[ids < len(self._without)]
+        self.missed.update(ids[self._without[ids]].tolist())
+
+    def notes(self, name_of: Callable[[int], str]) -> list[str]:
+        """What to tell of it, `name_of` giving the piece of an id; empty where all had a row."""
+        if not self.missed:
+            return []
+        often = sorted(self.missed, key=lambda i: (-self.missed[i], i))
+        named = ", ".join(repr(name_of(i)) for i in often[:NAMED])
+        more = ", …" if len(often) > NAMED else ""
+        count = self.missed.total()
+        return [
+            f"{count:,} of {self.pieces:,} pieces of the text ({count / self.pieces:.1%}) have no "
+            f"row in the trimmed table and were read as unknown, {len(often):,} different ones "
+            f"({named}{more}): leave --trimmed out, or name such text in tokenizer.trim.keep_text"
+        ]
 
 
 def write(file: Path, kept: Kept) -> None:

@@ -6,6 +6,7 @@ Pure functions on the state of a tokenizer (`tokenizer.json`, parsed) and lists 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ KNEE_SHARE = 0.01
 """`auto` goes on while 1,000 more pieces a language still save this share of the old tokens."""
 CURVE_EVERY = 10
 """Every tenth line is kept out of learning; the curve is measured on it."""
+JUDGED_FROM = 40
+"""Fewer different lines of a kept text all take part in the choice: half of them say nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,33 @@ class Learned:
     """Candidates that save tokens but would change the text of other languages."""
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Lines whose segmentation should stay, in two halves that share no line."""
+
+    choosing: dict[str, list[str]]
+    """By name of the text: a piece that is used in one of these is left out."""
+    judging: dict[str, list[str]]
+    """Lines that no choice has seen: how much of them changes is what may be reported."""
+
+
+def halved(keep: Mapping[str, Lines]) -> Kept:
+    """Part the lines of each text by their hash, the same line always to the same side.
+
+    So an extension that was chosen yesterday, by this text or by one that shares lines with it, is
+    judged today by lines that it has not seen. A text of fewer than `JUDGED_FROM` different lines
+    is left whole to the choice, and nothing is known of it.
+    """
+    choosing, judging = {}, {}
+    for name, lines in keep.items():
+        parted: tuple[list[str], list[str]] = [], []
+        for line in lines:
+            parted[hashlib.sha256(line.encode()).digest()[0] % 2].append(line)
+        small = len(set(lines)) < JUDGED_FROM
+        choosing[name], judging[name] = (list(lines), []) if small else parted
+    return Kept(choosing, judging)
+
+
 def build(state: State) -> Tokenizer:
     """The tokenizer of a state."""
     return Tokenizer.from_str(json.dumps(state, ensure_ascii=False))
@@ -73,7 +103,8 @@ def learn(
     Args:
         state: of the base's tokenizer.
         texts: lines by language.
-        keep: lines of other languages, whose segmentation should stay.
+        keep: lines of other languages, whose segmentation should stay: all of them choose, see
+            `halved`.
         pieces: how many in all, or `auto`: the knee of the fertility curve.
         name: of the base, for errors.
 

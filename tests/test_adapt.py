@@ -50,6 +50,16 @@ class Pressing(Silent):
         yield advance
 
 
+class Heard(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
     return tiny_text.texts(tmp_path_factory.mktemp("text"))
@@ -146,6 +156,40 @@ def test_resume_at_the_end_of_an_epoch_and_of_training(located, texts, tmp_path,
     assert replace(resumed, seconds=0) == replace(whole, seconds=0)
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "halves")
     assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+@pytest.mark.parametrize("damage", ["cut", "other", "no JSON", "shape"])
+def test_a_damaged_checkpoint_is_said_and_left(located, texts, tmp_path, damage):
+    adapt.adapt(options(), FLOAT, located, texts, CPU, tmp_path / "whole", Silent())
+    with pytest.raises(Interrupted):
+        adapt.adapt(options(), FLOAT, located, texts, CPU, tmp_path / "halves", Pressing(5))
+    file = tmp_path / "halves" / adapt.CHECKPOINT
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-2000])
+    elif damage == "other":
+        file.write_bytes(b"not a checkpoint")
+    else:
+        kept = torch.load(file, weights_only=True)
+        if damage == "shape":
+            kept["tensors"]["weights"][-1] = torch.ones(3, 3)
+        else:
+            kept["state"] = "{"
+        torch.save(kept, file)
+    heard = Heard()
+    adapt.adapt(options(), FLOAT, located, texts, CPU, tmp_path / "halves", heard)
+    (said,) = [line for line in heard.lines if "checkpoint.pt" in line]
+    assert said.startswith("adapt: checkpoint.pt is damaged (")
+    assert said.endswith("so this begins anew")
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "halves")
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_going_on_is_said(located, texts, tmp_path):
+    with pytest.raises(Interrupted):
+        adapt.adapt(options(), FLOAT, located, texts, CPU, tmp_path, Pressing(5))
+    heard = Heard()
+    adapt.adapt(options(), FLOAT, located, texts, CPU, tmp_path, heard)
+    assert "adapt: goes on after step 5 of 12" in heard.lines
 
 
 def test_checkpoints_come_with_the_time_and_change_nothing(located, texts, tmp_path):

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +162,25 @@ def test_a_tokenizer_of_no_known_family(folder: Path, tiny_unigram_base: Path) -
     PreTrainedTokenizerFast(tokenizer_object=other, unk_token="<unk>").save_pretrained(base)
     says = ["WordLevel", "Unigram", "WordPiece", "byte-level BPE"]
     refused(words(EXTEND, base, "tzm_Tfng.txt"), says, folder, command=EXTEND)
+
+
+def test_sigterm_while_extending_leaves_nothing(folder: Path, tiny_unigram_base: Path) -> None:
+    draw = random.Random(1)
+    made_up = ["".join(draw.choices(TAMAZIGHT[0] + TAMAZIGHT[1], k=9)) for _ in range(20_000)]
+    lines = "".join(" ".join(draw.choices(made_up, k=12)) + "\n" for _ in range(20_000))
+    (folder / "tzm_Tfng.txt").write_text(lines, encoding="utf-8")
+    command = [sys.executable, "-m", "lowres", *EXTEND]
+    given = words(EXTEND, tiny_unigram_base, "tzm_Tfng.txt")
+    process = subprocess.Popen([*command, *given], stderr=subprocess.PIPE, text=True)
+    partial = folder / ".made.partial"
+    while process.poll() is None and not partial.exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate()[1].splitlines()
+    assert process.returncode == 130
+    assert said[-1] == "interrupted; give the same command again to go on"
+    assert not partial.exists()
+    assert not (folder / "made").exists()
 
 
 PARALLEL = ["--translation", "eng_Latn.txt"]

@@ -11,6 +11,7 @@ import pytest
 from test_preparation import options, sentences, study
 
 from lowres import (
+    adapt_alone,
     artifacts,
     bases,
     finished,
@@ -41,7 +42,7 @@ def adapted(folder: Path, base: Path, extended: bool = True) -> Path:
             extend(Extend(pieces=12), bases.locate(str(base)), texts, empty)
     out = folder / "language"
     given = Base(name=str(base), quantization="none")
-    preparation.adapt_alone(adapt, given, described, pieces, out, 1, Silent())
+    adapt_alone.make(adapt, given, described, pieces, out, 1, Silent())
     return out
 
 

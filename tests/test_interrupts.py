@@ -58,3 +58,12 @@ def test_another_thread_cannot_watch_and_need_not() -> None:
     thread.start()
     thread.join()
     assert failed == []
+
+
+def test_sigterm_is_as_good_as_a_key_press() -> None:
+    presses = Presses()
+    before = signal.getsignal(signal.SIGTERM)
+    with presses.watched(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    assert presses.seen
+    assert signal.getsignal(signal.SIGTERM) is before

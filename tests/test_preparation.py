@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from lowres import artifacts, gains, pipeline, predict, preparation, variants
-from lowres.errors import DataError, Interrupted, RecipeError, RunError
+from lowres import gains, pipeline, predict, preparation, variants
+from lowres.cli import app
+from lowres.errors import DataError, RecipeError, RunError
 from lowres.progress import Silent
-from lowres.recipe import Base
 from lowres.recipe_loading import from_mapping
 from lowres.text_options import adapt as adapt_options
 from lowres.text_options import text as text_options
@@ -204,56 +206,6 @@ def options(folder: Path) -> tuple[Any, Any]:
     return adapt_options(epochs=1.0, batch=16, rank=4), described
 
 
-def test_adapting_alone_goes_on_and_is_done_once(tmp_path, tiny_unigram_base):
-    study(tmp_path, tiny_unigram_base)
-    adapt, described = options(tmp_path)
-    out = tmp_path / "language"
-
-    class Pressed(Silent):
-        def bar(self, description: str, total: int) -> Any:
-            raise Interrupted("interrupted")
-
-    arguments = (
-        adapt,
-        Base(name=str(tiny_unigram_base), quantization="none"),
-        described,
-        None,
-        out,
-        1,
-    )
-    with pytest.raises(Interrupted):
-        preparation.adapt_alone(*arguments, Pressed())
-    assert not out.exists()
-    done = preparation.adapt_alone(*arguments, Silent())
-    assert (out / "adapter/adapter_config.json").is_file()
-    assert preparation.adapt_alone(*arguments, Silent()) == done
-    other = (adapt, Base(name=str(tiny_unigram_base), quantization="none"), described, None, out, 2)
-    with pytest.raises(RunError, match=r"--out .*: exists already"):
-        preparation.adapt_alone(*other, Silent())
-
-
-def test_an_extension_of_another_base_is_refused(tmp_path, tiny_unigram_base, tiny_base):
-    from lowres import bases, material
-    from lowres.extend import extend
-    from lowres.recipe_text import Extend
-
-    study(tmp_path, tiny_unigram_base)
-    adapt, described = options(tmp_path)
-    with artifacts.new_folder(tmp_path / "extension", "--out") as folder:
-        texts = material.load(described, ())
-        extend(Extend(pieces=5), bases.locate(str(tiny_unigram_base)), texts, folder)
-    arguments = (
-        adapt,
-        Base(name=str(tiny_base), quantization="none"),
-        described,
-        tmp_path / "extension",
-        tmp_path / "out",
-        1,
-    )
-    with pytest.raises(RunError, match=r"--extension .*: extends another vocabulary"):
-        preparation.adapt_alone(*arguments, Silent())
-
-
 def test_trimming_changes_no_answer(tmp_path, tiny_unigram_base):
     whole = study(tmp_path, tiny_unigram_base, adapt={"epochs": 1, "batch": 16, "controls": False})
     few = {"extend": {"pieces": 12}, "trim": {}}
@@ -278,6 +230,12 @@ def test_trimming_changes_no_answer(tmp_path, tiny_unigram_base):
     # it serves over the small table too, and says the same
     served = predict.load(tmp_path / "small/train/1/adapter", trimmed=True)
     assert served.predict(given) == found
+    assert served.unread.missed == {}
+    adapter = str(tmp_path / "small/train/1/adapter")
+    strange = CliRunner().invoke(app, ["predict", adapter, "--trimmed", "xylophone quartz wizard"])
+    assert strange.exit_code == 0, strange.stderr
+    (said,) = [line for line in strange.stderr.splitlines() if "trimmed table" in line]
+    assert re.match(r"note: \d+ of \d+ pieces of the text \(\d+\.\d%\) have no row", said)
     with pytest.raises(RunError, match="no run with a trimmed table"):
         predict.load(tmp_path / "whole/train/1/adapter", trimmed=True)
 

@@ -21,7 +21,7 @@ from lowres import adapter_files, model, trim, trimmed
 from lowres import rows as new_rows
 from lowres.errors import RunError
 from lowres.recipe import Base
-from lowres.trimmed import Kept, TrimmedEmbedding
+from lowres.trimmed import Kept, TrimmedEmbedding, Unread
 
 KINDS = ("bert", "xlm-roberta", "roberta", "distilbert", "modernbert")
 ROWS, WIDTH = 30, 8
@@ -47,7 +47,10 @@ def test_kept_ids_read_as_before_and_others_as_unknown(ids, data):
     known = torch.isin(text, torch.from_numpy(chosen.ids))
     assert torch.equal(small(text), whole(text.masked_fill(~known, UNKNOWN)))
     lost = text[~known].tolist()
-    assert small.missed() == {i: lost.count(i) for i in lost}
+    unread = Unread(small, None, ())
+    unread.add(text.tolist())
+    assert unread.missed == {i: lost.count(i) for i in lost}
+    assert unread.pieces == 6
     places = small.places(text)
     assert (places[~known] == -1).all()
     assert torch.equal(small.weight[places[known]], whole.weight[text[known]])
@@ -77,12 +80,13 @@ def test_half_precision_stays_so(dtype):
     assert torch.equal(small(torch.tensor([5])), whole(torch.tensor([5])))
 
 
-def test_lookups_are_counted_in_inference_too():
-    small = TrimmedEmbedding(table(), kept())
-    with torch.inference_mode():
-        small(torch.tensor([[7, 7, 0]]))
-    small(torch.tensor([7, 8]))
-    assert small.missed() == {7: 3, 8: 1}
+def test_special_pieces_and_new_ones_are_no_pieces_without_a_row():
+    unread = Unread(TrimmedEmbedding(table(), kept(5)), 20, [0, 1])
+    unread.add([[0, 7, 7, 5, 1], [8, 20, 25, ROWS + 4, 1, 1]])
+    assert (unread.pieces, unread.missed) == (7, {7: 2, 8: 1})
+    (note,) = unread.notes(str)
+    assert note.startswith("3 of 7 pieces of the text (42.9%) have no row in the trimmed table")
+    assert "2 different ones ('7', '8'): leave --trimmed out" in note
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +126,10 @@ def test_logits_are_exactly_those_of_the_whole_table(located, tmp_path, kind, ta
     embedding = trimmed.find(networks[1])
     assert embedding.weight.shape[0] < 0.5 * embedding.num_embeddings
     assert new_rows.find(networks[1]).base is embedding
-    assert not trimmed.notes(networks[1], str)
+    unread = Unread(embedding, new_rows.find(networks[1]).first_id, ())
+    unread.add(ids.tolist())
+    assert unread.pieces
+    assert unread.notes(str) == []
 
 
 def test_gradients_are_exactly_those_of_the_whole_table(located, tmp_path):
@@ -178,13 +185,14 @@ def test_pieces_without_a_row_read_as_unknown_and_are_reported(located, tmp_path
     whole = tiny_language.attached(plain, task_options("classification"))
     read_as = ids.masked_fill(~known, tokenizer.unk_token_id)
     assert torch.equal(said, tiny_language.logits(whole, read_as, pad))
-    (note,) = trimmed.notes(network, tokenizer.convert_ids_to_tokens)
+    unread = Unread(trimmed.find(network), None, tokenizer.all_special_ids)
+    unread.add(ids.tolist())
     lost = ids[~known].tolist()
-    assert note.startswith(f"tokenizer.trim: {len(lost)} pieces of the text had no row")
+    assert unread.missed.total() == len(lost)
+    (note,) = unread.notes(tokenizer.convert_ids_to_tokens)
     assert f"{len(set(lost))} different ones" in note
     assert repr(tokenizer.convert_ids_to_tokens(lost[0])) in note
     assert "tokenizer.trim.keep_text" in note
-    assert trimmed.notes(whole, str) == []
 
 
 def masked_lm(kind: str, base: Path, tie: bool, folder: Path) -> Path:

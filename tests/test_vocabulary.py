@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+import random
 
 import pytest
 
-from lowres import bases, extension, model, tokenizer_families, vocabulary
+from lowres import (
+    bases,
+    extension,
+    material,
+    model,
+    text_options,
+    tokenizer_families,
+    vocabulary,
+)
 from lowres.errors import DataError
+from lowres.extend import learn
 
 NUER = [f"Mi wä rɔ̱ mal kɛ yɔ̱ŋ {i} kɛ min wä nhial, kä ca̱a̱ rɔ gɔ̱r kɛ thiɛlɔ̱ŋ" for i in range(60)]
 KEEP = {"eng_Latn": ["The teacher opened the window because the room was hot."] * 3}
@@ -65,3 +75,56 @@ def test_what_the_base_cannot_read_is_added_though_kept_text_names_it(tiny_unigr
     unknown = tokenizer_families.of(state, "tiny").unknown_id(state)
     ids = [i for e in after.encode_batch(lines, add_special_tokens=False) for i in e.ids]
     assert unknown not in ids
+
+
+def test_halves_share_no_line_and_part_them_alike_in_any_text():
+    lines = [f"line number {i} of the text" for i in range(200)]
+    one = vocabulary.halved({"a": lines, "b": lines[::-1] + lines[:50]})
+    assert not set(one.choosing["a"]) & set(one.judging["a"])
+    assert sorted(one.choosing["a"] + one.judging["a"]) == sorted(lines)
+    assert set(one.choosing["b"]) == set(one.choosing["a"])
+    assert set(one.judging["b"]) == set(one.judging["a"])
+    assert 60 < len(one.judging["a"]) < 140
+
+
+def test_little_text_is_kept_whole():
+    lines = [f"line number {i}" for i in range(vocabulary.JUDGED_FROM - 1)]
+    found = vocabulary.halved({"few": lines, "one": [lines[0]] * 100})
+    assert found.choosing == {"few": lines, "one": [lines[0]] * 100}
+    assert found.judging == {"few": [], "one": []}
+
+
+@pytest.mark.parametrize("side", ["choosing", "judging"])
+def test_what_changes_is_said_of_lines_that_did_not_choose(tiny_unigram_base, tmp_path, side):
+    """Words of the language in the half that chooses are left out, those in the other are told."""
+    draw = random.Random(1)
+    words = ["the", "teacher", "opened", "a", "window", "because", "this", "room", "was", "hot"]
+    english = [" ".join(draw.sample(words, len(words))) for _ in range(100)]
+    halves = vocabulary.halved({"kept": english})
+    strange = set(getattr(halves, side)["kept"])
+    keep = {
+        name: [line + " ca̱a̱ rɔ gɔ̱r kɛ thiɛlɔ̱ŋ" * (line in strange) for line in lines["kept"]]
+        for name, lines in (("choosing", halves.choosing), ("judging", halves.judging))
+    }
+    (tmp_path / "nus_Latn.txt").write_text(
+        "".join(" ".join(draw.sample(NUER[0].split(), 9)) + "\n" for _ in range(60)).replace(
+            "0", ""
+        ),
+        encoding="utf-8",
+    )
+    described = text_options.text([tmp_path / "nus_Latn.txt"], None, None, None, 20)
+    located = bases.locate(str(tiny_unigram_base))
+    found = learn(
+        text_options.extend("10", "mean", []),
+        located,
+        material.load(described, ()),
+        model.load_tokenizer(located),
+        vocabulary.Kept({"kept": keep["choosing"]}, {"kept": keep["judging"]}),
+    )
+    (changed,) = found.changed
+    assert found.changed_unseen
+    assert changed.n == len(keep["judging"])
+    assert changed.share == (1.0 if side == "judging" else 0.0)
+    said = extension.in_words(found)[-1]
+    assert "that did not choose them: kept " in said
+    assert f"{changed.share:.1%} of {changed.n}" in said
