@@ -22,7 +22,7 @@ from lowres.recipe_faults import Lines, Location, dotted
 
 EMPTY = "the file is empty; `lowres new {stem}-new.yaml` asks a few questions and writes a recipe"
 SHAPE = "a recipe is a mapping of sections such as 'base:'"
-LATER: tuple[str, ...] = ("languages.draws", "few_shot")
+LATER: tuple[str, ...] = ("languages.draws", "languages.source_temperature", "few_shot")
 """Keys that came when there were runs already, such as `train.augment`. At its default such a key
 is no part of what a run is: runs from before it stay what they are."""
 

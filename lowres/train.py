@@ -11,7 +11,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import set_seed
 
-from lowres import adapter_files, artifacts, averaging, lora, model, training_callbacks
+from lowres import adapter_files, artifacts, averaging, lora, mixing, model, training_callbacks
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
 from lowres.errors import Interrupted
@@ -192,7 +192,7 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
             ],
             score=learner.dev.score,
             head_rate=options.head_learning_rate / options.learning_rate,
-            order=LengthGrouped(lengths, options.batch, job.seed),
+            order=_order(job, learner, lengths),
             epochs=job.folder / averaging.EPOCHS if job.averages else None,
         )
         with training_callbacks.interruptible(watch):
@@ -208,6 +208,16 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
     if interrupted:
         raise Interrupted(f"interrupted after step {trainer.state.global_step}, the last one")
     return trainer
+
+
+def _order(job: Job, learner: Learner, lengths: list[int]) -> LengthGrouped:
+    """Every window once an epoch, or sources as often as the recipe's temperature says."""
+    options, temperature = job.recipe.train, job.recipe.languages.source_temperature
+    if temperature is None or job.start is not None:
+        return LengthGrouped(lengths, options.batch, job.seed)
+    codes = list(job.data.train["language"])
+    languages = [codes[example] for example in learner.windows["example"]]
+    return mixing.Mixed(lengths, options.batch, job.seed, languages, temperature)
 
 
 def _average(job: Job, learner: Learner) -> float:
