@@ -98,6 +98,7 @@ def load(recipe: Recipe) -> LabelledData:
     for language in targets:
         parts |= reading.target(language)
     reading.warn_unmet_keys()
+    label_names.check_alike([parts[code, "train"] for code in sources], recipe.data.unseen_labels)
     labels = label_names.label_set([parts[code, "train"] for code in sources])
     if len(labels) < 2:
         raise DataError(

@@ -84,6 +84,34 @@ def label_set(parts: Sequence[Part]) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda name: (name != OUTSIDE, name)))
 
 
+def check_alike(parts: Sequence[Part], policy: str) -> None:
+    """Raise `DataError` where sources that are mixed know different labels, unless
+    `data.unseen_labels` says that this is meant.
+
+    Examples of a source that lacks a label teach that what it names is something else. Tags that
+    are no entities (parts of speech) may be missing by chance: they are left alone.
+    """
+    own = {part.language: frozenset().union(*names_of(part)) for part in parts}
+    tagged = any("tags" in part.columns for part in parts)
+    if tagged and not all(is_bio(names) for names in own.values()):
+        return
+    if tagged:
+        own = {
+            code: frozenset(name[2:] or OUTSIDE for name in names) for code, names in own.items()
+        }
+    every = frozenset().union(*own.values())
+    lacking = {code: sorted(every - names) for code, names in own.items() if names != every}
+    if lacking and policy == "error":
+        each = "; ".join(
+            f"{code} never shows {', '.join(names)}" for code, names in lacking.items()
+        )
+        raise DataError(
+            f"languages.source: the sources have different label sets: {each}; rename labels in "
+            "data.labels (null drops the examples), leave a source out, or set data.unseen_labels "
+            "to wrong or drop to train on all of them"
+        )
+
+
 def is_bio(labels: Iterable[str]) -> bool:
     """Whether these are O and B-/I- tags."""
     labels = set(labels)

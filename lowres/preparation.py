@@ -211,7 +211,6 @@ def _inputs(recipe: Recipe, located: LocatedBase, texts: tuple[LanguageText, ...
         path = Path(name).expanduser()
         corpus.check_start(path, key)
         kept[name] = artifacts.file_hash(path)
-    extend = recipe.tokenizer.extend if recipe.tokenizer else None
     taken = [prebuilt.read(name).pieces for name in _prebuilt(recipe)]
     if recipe.adapt is not None and recipe.adapt.adapter is not None:
         from lowres import finished

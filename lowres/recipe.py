@@ -65,12 +65,18 @@ class Languages(Section):
     draws: Whole = Field(1, ge=1, le=1000)
     """How often the examples of `shots` are drawn anew, each a training: bands of the curves."""
 
+    source_temperature: Number | None = Field(None, gt=0, le=1000)
+    """Several sources: each has a share of its size to the power of one over this in an epoch, so
+    that higher ones make small sources more frequent; null: all examples once."""
+
     @model_validator(mode="after")
     def _distinct(self) -> Languages:
         if not self.source:
             raise ValueError("languages.source is empty: name at least one language with labels")
         if not self.targets:
             raise ValueError("languages.targets is empty: name at least one to measure transfer on")
+        if self.source_temperature is not None and len(self.source) < 2:
+            raise ValueError("languages.source_temperature mixes sources, and there is one")
         for role, codes in (("source", self.source), ("targets", self.targets)):
             repeated = sorted({code for code in codes if codes.count(code) > 1})
             if repeated:

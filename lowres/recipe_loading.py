@@ -25,6 +25,7 @@ SHAPE = "a recipe is a mapping of sections such as 'base:'"
 LATER: tuple[str, ...] = (
     "few_shot",
     "languages.draws",
+    "languages.source_temperature",
     "lora.layers",
     "train.strategy",
     "train.freeze",

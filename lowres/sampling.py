@@ -33,10 +33,13 @@ class LengthGrouped(Sampler[int]):
         """The epoch whose order the next iteration gives."""
         self.epoch = epoch
 
+    def windows(self, generator: np.random.Generator) -> np.ndarray:
+        """Indices of the epoch's windows, in an order drawn by `generator`."""
+        return generator.permutation(len(self.lengths))
+
     def __iter__(self) -> Iterator[int]:
         generator = np.random.default_rng((self.seed, self.epoch))
-        order = generator.permutation(len(self.lengths))
-        order = np.resize(order, len(self))
+        order = np.resize(self.windows(generator), len(self))
         batches: list[np.ndarray] = []
         step = self.batch * MEGA_BATCHES
         for start in range(0, len(order), step):

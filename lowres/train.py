@@ -19,6 +19,7 @@ from lowres import (
     averaging,
     fitting,
     lora,
+    mixing,
     prefix,
     trained,
     training_callbacks,
@@ -243,7 +244,7 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
             ],
             score=learner.dev.score,
             rates=trained.rates(learner.network, job.recipe),
-            order=LengthGrouped(lengths, options.batch, job.seed),
+            order=_order(job, learner, lengths),
             micro=micro,
             frozen=learner.frozen,
             epochs=job.folder / averaging.EPOCHS if job.averages else None,
@@ -261,6 +262,16 @@ def _fit(job: Job, learner: Learner, attempt: Attempt, newest: Checkpoint | None
     if interrupted:
         raise Interrupted(f"interrupted after step {trainer.state.global_step}, the last one")
     return trainer
+
+
+def _order(job: Job, learner: Learner, lengths: list[int]) -> LengthGrouped:
+    """Every window once an epoch, or sources as often as the recipe's temperature says."""
+    options, temperature = job.recipe.train, job.recipe.languages.source_temperature
+    if temperature is None or job.start is not None:
+        return LengthGrouped(lengths, options.batch, job.seed)
+    codes = list(job.data.train["language"])
+    languages = [codes[example] for example in learner.windows["example"]]
+    return mixing.Mixed(lengths, options.batch, job.seed, languages, temperature)
 
 
 def _average(job: Job, learner: Learner) -> float:

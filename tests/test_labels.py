@@ -96,3 +96,26 @@ def test_an_unseen_tag_drops_its_sentence() -> None:
 def test_nothing_is_said_where_all_is_known() -> None:
     before = part(["a"])
     assert labels.align([before], ("a", "b"), "error") == ([before], [])
+
+
+def test_sources_with_different_labels_are_named() -> None:
+    english = part(["sports", "technology"], "eng_Latn", "train")
+    igbo = part(["sports", "religion"], "ibo_Latn", "train")
+    said = (
+        r"languages.source: .* eng_Latn never shows religion; ibo_Latn never shows technology; "
+        r"rename labels in data.labels"
+    )
+    with pytest.raises(DataError, match=said):
+        labels.check_alike([english, igbo], "error")
+    labels.check_alike([english, igbo], "wrong")
+    labels.check_alike([english, english], "error")
+
+
+def test_of_tags_the_entities_count_and_parts_of_speech_do_not() -> None:
+    one = part([["B-PER", "I-PER", "O"]], "eng_Latn", "train")
+    two = part([["B-PER", "O"]], "ibo_Latn", "train")
+    labels.check_alike([one, two], "error")
+    with pytest.raises(DataError, match="ibo_Latn never shows DATE"):
+        labels.check_alike([part([["B-DATE", "B-PER", "O"]], "eng_Latn", "train"), two], "error")
+    nouns = part([["NOUN", "SYM"]], "eng_Latn", "train")
+    labels.check_alike([nouns, part([["NOUN", "VERB"]], "wol_Latn", "train")], "error")

@@ -45,6 +45,7 @@ def test_a_run_from_before_these_keys_stays_what_it_is() -> None:
         ({"way": "mix"}, {"shots": 5}, "few_shot.way"),
         (None, {"shots": [True]}, "expected whole numbers from 0 (zero-shot) on, or all"),
         (None, {"shots": 5, "draws": 0}, "languages.draws"),
+        (None, {"source_temperature": 2}, "languages.source_temperature mixes sources, and there"),
     ],
 )
 def test_what_means_nothing_is_refused(

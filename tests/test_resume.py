@@ -141,6 +141,11 @@ def test_the_last_step_is_the_same_one(base, tmp_path, undisturbed):
     check(study, tmp_path, ["step:0", "step:3", "save:4", "step:8", "adapter"], undisturbed)
 
 
+def test_mixed_sources_come_in_the_same_order(base, tmp_path, undisturbed):
+    languages = {"source": ["eng_Latn", "hin_Deva"], "source_temperature": 5}
+    check(recipe(base, languages=languages), tmp_path, ["step:4", "save:6"], undisturbed)
+
+
 def test_killed_again_and_again(base, tmp_path, undisturbed):
     moments = ["step:1", "save:2", "evaluate:3", "step:5", "save:6", "step:8", "adapter"]
     check(recipe(base), tmp_path, moments, undisturbed)

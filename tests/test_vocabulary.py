@@ -17,7 +17,7 @@ from lowres import (
     vocabulary,
 )
 from lowres.errors import DataError
-from lowres.extend import learn
+from lowres.extend import learn as learn_texts
 
 NUER = [f"Mi wä rɔ̱ mal kɛ yɔ̱ŋ {i} kɛ min wä nhial, kä ca̱a̱ rɔ gɔ̱r kɛ thiɛlɔ̱ŋ" for i in range(60)]
 KEEP = {"eng_Latn": ["The teacher opened the window because the room was hot."] * 3}
@@ -114,7 +114,7 @@ def test_what_changes_is_said_of_lines_that_did_not_choose(tiny_unigram_base, tm
     )
     described = text_options.text([tmp_path / "nus_Latn.txt"], None, None, None, 20)
     located = bases.locate(str(tiny_unigram_base))
-    found = learn(
+    found = learn_texts(
         text_options.extend("10", "mean", []),
         located,
         material.load(described, ()),

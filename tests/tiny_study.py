@@ -63,7 +63,9 @@ def examples(task: str, count: int, seed: int) -> list[dict[str, Any]]:
         tags = ["O"] * len(words)
         words += [key] * 3
         tags += [TAGS[number % len(TOPICS)]] * 3
-        row: dict[str, Any] = {"id": str(number), "language": "eng_Latn"}
+        # a fifth is of another source; only `languages.source_temperature` looks at it
+        code = "hin_Deva" if number % 5 == 4 else "eng_Latn"
+        row: dict[str, Any] = {"id": str(number), "language": code}
         if task == "tagging":
             row |= {"tokens": words, "tags": tags}
         else:
