@@ -3,6 +3,7 @@
     python benchmarks/advisor.py masakhaner   # the published table of MasakhaNER 2.0
     python benchmarks/advisor.py nusax        # benchmarks/results/nusax_matrix.json, our own
     python benchmarks/advisor.py choice       # what `record.NEARNESS` was chosen by
+    python benchmarks/advisor.py page         # all three into docs/advisor.md
 
 A target is left out of the record before it is asked for. Beside each order: Spearman's correlation
 with the measured order, mean and least over targets; how far the first, and the best of the first
@@ -13,9 +14,12 @@ are published and F1 of a few, so there it is from .. to.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
+import io
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -30,6 +34,7 @@ DATA = Path(os.environ.get("LOWRES_DATA", ROOT.parent / "shared" / "data"))
 MATRIX = ROOT / "benchmarks" / "results" / "nusax_matrix.json"
 ANCHORS = ROOT / "benchmarks" / "results" / "masakhaner2_f1.tsv"
 RETRIEVAL = ROOT / "benchmarks" / "results" / "nusax_retrieval.json"
+PAGE = ROOT / "docs" / "advisor.md"
 PARALLEL_LINES = 200
 
 Order = Callable[[str], list[str]]
@@ -64,8 +69,10 @@ def _span(bounds: Sequence[tuple[float, float]]) -> str:
     return f"{low:.1f}" if high - low < 0.05 else f"{low:.1f} to {high:.1f}"
 
 
-def head() -> None:
-    print("| order by | Spearman, mean | least | first below best | best of three below best |")
+def head(of: str = "") -> None:
+    print(
+        f"| order by{of} | Spearman, mean | least | first below best | best of three below best |"
+    )
     print("|---|---:|---:|---:|---:|")
 
 
@@ -179,7 +186,8 @@ def nusax() -> None:
     def using(*kinds: str) -> Order:
         return lambda target: [s.code for s in suggest.ordered(found[target], kinds)]
 
-    head()
+    done = f" (only {len(rows)} of 12 sources are measured yet)"
+    head(done if len(rows) < len(LANGUAGES) else "")
     evaluate("all there is (`suggest`)", using(*suggest.EVIDENCE), values, points)
     for kind in ("measured", "words", "retrieval"):
         kept = [other for other in suggest.EVIDENCE if other != kind]
@@ -255,10 +263,29 @@ def retrieval_matrix(files: Sequence[suggest.Labelled]) -> dict[str, dict[str, f
     return matrix
 
 
+TABLES: dict[str, Callable[[], None]] = {
+    "masakhaner": masakhaner, "nusax": nusax, "choice": choice,
+}  # fmt: skip
+
+
+def page() -> None:
+    """Each table in the place of the one below its command; no other word is touched."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name, table in TABLES.items():
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown):
+            table()
+        below = rf"(python benchmarks/advisor\.py {name}\n```\n\n)(?:\|.*\n)*"
+        text, count = re.subn(below, lambda m, s=shown: m[1] + s.getvalue(), text)
+        assert count == 1, name
+    PAGE.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["masakhaner", "nusax", "choice"])
-    {"masakhaner": masakhaner, "nusax": nusax, "choice": choice}[parser.parse_args().what]()
+    parser.add_argument("what", choices=["page", *TABLES])
+    what = parser.parse_args().what
+    page() if what == "page" else TABLES[what]()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,14 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("LOWRES_DATA", ROOT.parent / "shared" / "data"))
 RUNS = ROOT / "runs" / "nusax-matrix"
 FILE = ROOT / "benchmarks" / "results" / "nusax_matrix.json"
+RECORD = ROOT / "lowres" / "transfers" / "nusax.tsv"
+"""Written when all rows are there: what `lowres suggest` reads."""
+HEAD = """\
+# task: classification
+# what: sentiment (NusaX), macro-F1, e5-small, 12 languages
+# unit: score
+# source: measured here, benchmarks/nusax_matrix.py
+"""
 LANGUAGES = {
     "ace_Latn": "acehnese", "ban_Latn": "balinese", "bbc_Latn": "toba_batak",
     "bjn_Latn": "banjarese", "bug_Latn": "buginese", "eng_Latn": "english",
@@ -101,6 +109,12 @@ def write() -> None:
     plain = {"metric": METRIC, "n": 400, "settings": list(SETTINGS), "rows": rows}
     FILE.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
     print(f"{FILE}: {len(rows)} of {len(LANGUAGES)} rows")
+    if len(rows) == len(LANGUAGES):
+        lines = ["\t".join(["source", *LANGUAGES])]
+        for source, row in rows.items():
+            lines.append("\t".join([source, *(f"{row['scores'][t]:g}" for t in LANGUAGES)]))
+        RECORD.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+        print(RECORD)
 
 
 def table() -> None:

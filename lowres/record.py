@@ -7,7 +7,6 @@ any distance (docs/advisor.md).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -82,27 +81,39 @@ class Measured:
 @cache
 def tables() -> tuple[Table, ...]:
     """All that lowres carries."""
-    rows = json.loads((_FOLDER / "tables.json").read_text(encoding="utf-8"))
-    return tuple(_table(row) for row in rows)
+    return tuple(_table(file) for file in sorted(_FOLDER.glob("*.tsv")))
 
 
-def _table(row: dict[str, str]) -> Table:
-    text = (_FOLDER / row["file"]).read_text(encoding="utf-8")
-    head, *body = (line.split("\t") for line in text.splitlines())
+def _table(file: Path) -> Table:
+    """Lines of `# key: value`, then a row of targets, then one a source."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    said = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# "))
+    head, *body = (line.split("\t") for line in lines if not line.startswith("# "))
     values: dict[str, dict[str, float]] = {target: {} for target in head[1:]}
     for source, *cells in body:
         for target, cell in zip(head[1:], cells, strict=True):
             if uriel.member(source) != uriel.member(target):
                 values[target][source] = float(cell)
-    unit: Literal["place", "score"] = "place" if row["unit"] == "place" else "score"
-    return Table(Path(row["file"]).stem, row["task"], row["what"], unit, row["source"], values)
+    unit: Literal["place", "score"] = "place" if said["unit"] == "place" else "score"
+    return Table(file.stem, said["task"], said["what"], unit, said["source"], values)
 
 
-def known(task: str | None = None, held: Collection[Table] | None = None) -> tuple[Table, ...]:
-    """The tables of a task; all of them for None, or for a task that none is of."""
+def chosen(
+    target: str, task: str | None = None, held: Collection[Table] | None = None
+) -> tuple[Table, ...]:
+    """The tables that a target is looked up in: those of the task, where one of their targets is
+    near it (`FAR`) or no distances are known; else all of them.
+
+    Args:
+        target: FLORES code.
+        task: name of a task; None for all.
+        held: tables to look at in place of those that lowres carries.
+    """
     every = tables() if held is None else tuple(held)
     own = tuple(table for table in every if table.task == task)
-    return own or every
+    distances = (_distance(target, other) for other in _others(target, own))
+    known = [distance for distance in distances if distance is not None]
+    return every if not own or (known and min(known) >= FAR) else own
 
 
 def measured(
@@ -115,12 +126,13 @@ def measured(
 
     Args:
         target: FLORES code.
-        task: name of a task; its tables alone count where there are any.
+        task: name of a task; see `chosen`.
         held: tables to look at in place of those that lowres carries.
     """
-    weights = _weights(target, known(task, held))
+    looked_at = chosen(target, task, held)
+    weights = _weights(target, looked_at)
     found: dict[str, list[tuple[float, float, str, str]]] = {}
-    for table in known(task, held):
+    for table in looked_at:
         for other in table.values:
             if other not in weights:
                 continue
@@ -134,12 +146,7 @@ def measured(
 
 def _weights(target: str, held: Collection[Table]) -> dict[str, float]:
     """What each measured target counts; all alike where no distance of this one is known."""
-    others = {
-        other
-        for table in held
-        for other in table.values
-        if uriel.member(other) != uriel.member(target)
-    }
+    others = _others(target, held)
     far = {other: _distance(target, other) for other in others}
     if all(distance is None for distance in far.values()):
         return dict.fromkeys(others, 1.0)
@@ -149,6 +156,15 @@ def _weights(target: str, held: Collection[Table]) -> dict[str, float]:
         other: math.exp((least - distance) / NEARNESS)
         for other, distance in far.items()
         if distance is not None
+    }
+
+
+def _others(target: str, held: Collection[Table]) -> set[str]:
+    return {
+        other
+        for table in held
+        for other in table.values
+        if uriel.member(other) != uriel.member(target)
     }
 
 

@@ -173,7 +173,7 @@ def _fields(source: Source) -> dict[str, Any]:
 
 
 def _recorded(target: str, task: str | None, tables: Sequence[record.Table] | None) -> list[str]:
-    every = {source for table in record.known(task, tables) for source in table.sources}
+    every = {source for table in record.chosen(target, task, tables) for source in table.sources}
     return sorted(code for code in every if uriel.member(code) != uriel.member(target))
 
 
@@ -320,10 +320,11 @@ def notes(target: str, text: Text | None, files: Sequence[Labelled], task: str |
             f"without the package {uriel.PACKAGE} no distances are known: all measured targets "
             f"count alike, which orders sources worse; {uriel.INSTALL}"
         )
-    elif record.known(task) and not any(table.task == task for table in record.tables()):
-        known = ", ".join(sorted({table.task for table in record.tables()}))
-        which = f"of {task} there is none" if task else "no --task was given"
-        said.append(f"the record is of {known}; {which}, so all of it is used")
+    elif task is not None and any(t.task != task for t in record.chosen(target, task)):
+        own = any(table.task == task for table in record.tables())
+        which = f"no target near {target}" if own else "nothing"
+        known = ", ".join(sorted({table.task for table in record.chosen(target, task)}))
+        said.append(f"of {task} the record has {which}: all of it is used ({known})")
     return said
 
 
@@ -337,7 +338,7 @@ def plain(said: Suggestion) -> dict[str, Any]:
         "steps": [asdict(step) for step in said.steps],
         "record": [
             {"name": table.name, "task": table.task, "what": table.what, "source": table.source}
-            for table in record.known(said.task)
+            for table in record.chosen(said.target, said.task)
         ],
         "notes": list(said.notes),
     }

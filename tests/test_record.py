@@ -106,7 +106,13 @@ def test_macrolanguages_are_the_language_that_is_meant() -> None:
     assert "swh_Latn" not in record.measured("swa_Latn", "tagging")
 
 
-def test_tables_of_the_task_alone_count_where_there_are_any() -> None:
-    assert {t.task for t in record.known("tagging")} == {"tagging"}
-    assert record.known("pairs") == record.tables()
-    assert record.known(None) == record.tables()
+@needs_package
+def test_tables_of_the_task_alone_count_where_they_have_a_near_target() -> None:
+    values = {"xho_Latn": {"sna_Latn": 70.0, "spa_Latn": 20.0}}
+    tagging, other = table(values), Table("other", "pairs", "", "score", "", {**values})
+    held = [tagging, other]
+    assert record.chosen("zul_Latn", "tagging", held) == (tagging,)
+    assert record.chosen("fra_Latn", "tagging", held) == (tagging, other), "Xhosa is far from it"
+    assert record.chosen("zul_Latn", None, held) == (tagging, other)
+    assert record.chosen("zul_Latn", "classification", held) == (tagging, other)
+    assert {t.task for t in record.chosen("zul_Latn", "tagging")} == {"tagging"}

@@ -88,7 +88,7 @@ def test_bad_labelled_files_are_named(tmp_path: Path) -> None:
 @needs_package
 def test_without_files_the_sources_of_the_record_are_ranked() -> None:
     found = suggest.sources("ssw_Latn", "tagging", None, (), {})
-    assert {each.code for each in found} == set(record.known("tagging")[0].sources)
+    assert {each.code for each in found} == set(record.chosen("ssw_Latn", "tagging")[0].sources)
     assert all(each.measured and each.shared is None for each in found)
     # Swati is spoken between Zulu and Tsonga
     assert "zul_Latn" in codes(list(found))[:5]
@@ -118,10 +118,12 @@ def test_whether_a_base_saw_a_language() -> None:
     assert suggest.seen("mmBERT-base", "swh_Latn") is None
 
 
+@needs_package
 def test_what_could_not_be_said_is(monkeypatch: pytest.MonkeyPatch) -> None:
     said = " ".join(suggest.notes("xho_Latn", None, (), "pairs"))
     assert "no --text" in said
     assert "no --labelled" in said
+    assert "of pairs the record has nothing: all of it is used" in said
     monkeypatch.setattr(uriel, "present", lambda: False)
     assert "pip install 'lowres[advisor]'" in " ".join(suggest.notes("xho_Latn", None, (), None))
 
