@@ -14,12 +14,13 @@ SECTION_KEYS = {
     "Columns": "data.columns",
     "Extend": "tokenizer.extend",
     "Trim": "tokenizer.trim",
+    "Freeze": "train.freeze",
     "Study": "study",
     "Dimension": "study.space",
 }
 BEFORE_THE_TASK = ("Base", "Languages", "Data", "DataSource", "Columns")
 ON_RAW_TEXT = ("Text", "Tokenizer", "Extend", "Trim", "Adapt")
-ON_THE_TASK = ("Lora", "Train", "Evaluate")
+ON_THE_TASK = ("Lora", "Train", "Freeze", "Evaluate")
 AFTERWARDS = ("Publish",)
 MARK = re.compile(r"<!-- generated: (\w+) -->")
 
@@ -41,6 +42,7 @@ def recipe_keys() -> Iterator[str]:
     yield from sections(BEFORE_THE_TASK, definitions)
     yield from choices("task", "tasks")
     yield from sections((*ON_RAW_TEXT, *ON_THE_TASK), definitions)
+    yield from choices("train.strategy", "strategies")
     yield from choices("train.augment", "augmentations")
     yield from sections(AFTERWARDS, definitions)
 

@@ -35,6 +35,14 @@ _TEX = {
     "^": r"\textasciicircum{}",
     **{letter: f"\\{letter}" for letter in "{}%#$&_"},
 }
+MADE = {
+    "lora": "A LoRA adapter of",
+    "gradual": "A LoRA adapter of",
+    "full": "The fine-tuned weights of",
+    "head": "A task head on the frozen weights of",
+    "probe": "A task head on the frozen weights of",
+}
+"""By the strategy of its training, what is published. Of another one: an adapter."""
 _SPECIAL = re.compile(r"([\\`*_\[\]#!~$|{}])")
 _BEGINNING = re.compile(r"([-+=]|\d+(?=[.)]))")
 """What makes a list or a line of a heading where a line begins with it."""
@@ -168,6 +176,7 @@ def metadata(results: Results, facts: Facts) -> str:
     longer = [tag for tag in tags if "-" in tag]
     metrics = dict.fromkeys(_hub_metric(score.metric) for score in _scores(results, facts.seed))
     task = str(results.recipe["task"]["name"])
+    lora = ["lora"] if "LoRA" in MADE.get(figures.strategy(results), "") else []
     data = ModelCardData(
         base_model=facts.base_id,
         datasets=list(facts.datasets) or None,
@@ -179,7 +188,7 @@ def metadata(results: Results, facts: Facts) -> str:
         metrics=list(metrics),
         model_name=facts.repo_id.split("/")[-1],
         pipeline_tag=PIPELINES.get(task),
-        tags=["lowres", "lora", "cross-lingual-transfer", f"base_model:adapter:{facts.base_id}"],
+        tags=["lowres", *lora, "cross-lingual-transfer", f"base_model:adapter:{facts.base_id}"],
     )
     return str(data.to_yaml()).strip() + "\n"
 
@@ -235,6 +244,7 @@ def _view(results: Results, facts: Facts) -> dict[str, Any]:
     record = next((s for s in results.seeds if s.seed == facts.seed), None)
     return {
         "results": results,
+        "made": MADE.get(figures.strategy(results), "An adapter of"),
         "facts": facts,
         "revision": results.base.revision or facts.base_revision,
         "summary": summary,

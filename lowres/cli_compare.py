@@ -51,6 +51,7 @@ def _show(found: Sides) -> None:
         mean = line.language == "targets"
         label = "mean of the targets" if mean else line.language
         table.add_row(label, str(line.n), *map(_cell, line.cells), end_section=mean)
+    table.add_row("strategy", "", *found.strategies, style="dim")
     for what, values in (
         ("seconds", found.seconds),
         ("peak memory, MB", found.peak_mb),

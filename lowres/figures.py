@@ -316,3 +316,9 @@ VERDICT_PHRASES = {
     "negative transfer": "transfers negatively to",
     "not judged": "is not judged on",
 }
+
+
+def strategy(results: Results) -> str:
+    """What the run trained, by the name of `train.strategy`; LoRA where it is from before that."""
+    said = (results.recipe.get("train") or {}).get("strategy")
+    return str(said["name"]) if said else "lora"

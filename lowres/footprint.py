@@ -119,6 +119,8 @@ class Setting:
     """Of the embeddings, where they are trimmed."""
     pieces_seen: int | None = None
     """Different pieces that the text has; None: unknown."""
+    own: int = 0
+    """Weights of the base that train themselves, without LoRA."""
 
     @property
     def half(self) -> bool:
@@ -182,13 +184,21 @@ def adapted(setting: Setting) -> tuple[Linear, ...]:
 
 def trained(setting: Setting) -> float:
     """LoRA and head: float32 weight, gradient and AdamW's two moments; peft holds the head's first
-    state beside the one it trains."""
+    state beside the one it trains. Of weights of the base all but the weight."""
     lora = sum(
         setting.rank * (linear.inputs + linear.outputs) + setting.dora * linear.outputs
         for linear in adapted(setting)
     )
     layers = min(setting.layers, setting.shape.distinct_layers)
-    return (16 * (layers * lora + setting.head) + 4 * setting.head) / MB
+    return (16 * (layers * lora + setting.head) + 4 * setting.head + 12 * setting.own) / MB
+
+
+def own_weights(shape: Shape, frozen_layers: int, embeddings: bool) -> int:
+    """Of a base whose own weights train: above the frozen layers, with the table or without."""
+    blocks = max(0, shape.distinct_layers - frozen_layers) * shape.block
+    if frozen_layers or not embeddings:
+        return blocks
+    return blocks + shape.small + shape.vocabulary * (shape.table_width or shape.hidden)
 
 
 def rows(setting: Setting) -> float:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from lowres import data, hub_adapters, probe, recipe_loading, snapshots, stacking
+from lowres import data, hub_adapters, probe, recipe_loading, snapshots, stacking, trained
 from lowres.errors import LowresError, RunError
 from lowres.results import Results
 
@@ -251,11 +251,17 @@ def check_weights(folder: Path) -> None:
         if ".lora_" in name
     }
     missing = sorted(partners - shapes.keys())
-    if not partners:
+    if not partners and config.get("target_modules") != trained.NO_LORA:
         missing = ["lora_A and lora_B"]
     # peft names heads of all architectures, of which a model has one
     heads = config.get("modules_to_save") or ()
     if heads and not any(f".{head}." in name for head in heads for name in shapes):
         missing.append(f"a head ({', '.join(heads)})")
+    # of a base that was trained whole, by their full paths
+    missing += [
+        path
+        for path in heads
+        if "." in path and not any(name.startswith(f"{stacking.PREFIX}{path}.") for name in shapes)
+    ]
     if missing:
         raise RunError(f"{where}: lacks {', '.join(missing[:3])}; train it again")

@@ -106,20 +106,26 @@ class Case:
         sequence = recipe.task.model_class == "SequenceClassification"
         labels = self.lengths.labels or UNKNOWN_LABELS
         targets = recipe.lora.targets
+        trains, freeze = recipe.train.strategy.trains, recipe.train.freeze
+        own = 0
+        if trains == "weights":
+            own = footprint.own_weights(self.found.shape, freeze.layers, not freeze.embeddings)
         return Setting(
             self.found.shape,
             quantization or recipe.base.quantization,
             self.place.device,
             self.place.precision,
             recipe.lora.rank,
-            recipe.lora.dropout > 0,
+            recipe.lora.dropout > 0 and trains == "lora",
             recipe.lora.dora,
-            None if targets == "auto" else tuple(targets),
+            () if trains != "lora" else None if targets == "auto" else tuple(targets),
             footprint.head_parameters(self.found.shape, sequence, labels),
             _new_rows(recipe),
             checkpointing=recipe.train.gradient_checkpointing,
             top=recipe.lora.top,
-            pieces_seen=self.lengths.seen or None,
+            # a table that trains is in memory whole
+            pieces_seen=None if own and not freeze.embeddings else self.lengths.seen or None,
+            own=own,
         )
 
 
@@ -236,6 +242,9 @@ def train_stage(case: Case, micro_batch: int) -> StagePlan:
     kept = footprint.activations(setting, micro_batch, longest) + footprint.copies(setting)
     workspace = footprint.scratch(setting, micro_batch, longest)
     read = footprint.reading(setting, _dev_at_once(case), longest)
+    if case.recipe.train.strategy.trains == "nothing":
+        # a base without gradients keeps nothing
+        kept, workspace = 0.0, footprint.reading(setting, micro_batch * longest, longest)
     if read > kept + workspace:
         kept, workspace = 0.0, read
     return _stage("train", case, setting, kept, workspace)
@@ -251,7 +260,8 @@ def _evaluate_stage(case: Case) -> StagePlan:
     if case.place.device == "cpu":
         read += SCORING_MB
     found = _stage("evaluate", case, setting, 0.0, read)
-    # nothing trains: the weights of LoRA and head alone, a quarter
+    # nothing trains: the weights of LoRA and head alone, a quarter; a base that was trained once
+    # more, while it takes the other's place
     return StagePlan("evaluate", {**found.parts, TRAINED: found.parts[TRAINED] / 4})
 
 

@@ -48,6 +48,8 @@ class Sides:
     metric: str
     names: tuple[str, ...]
     seeds: tuple[int | None, ...]
+    strategies: tuple[str, ...]
+    """What each one trained, by the name of `train.strategy`."""
     seconds: tuple[float, ...]
     peak_mb: tuple[float, ...]
     trainable: tuple[int, ...]
@@ -128,6 +130,7 @@ def compare(paths: Sequence[Path]) -> Sides:
         metric=first.summary.metric,
         names=tuple(_names(runs)),
         seeds=tuple(run.seed for run in runs),
+        strategies=tuple(figures.strategy(run.results) for run in runs),
         seconds=tuple(run.results.resources.seconds for run in runs),
         peak_mb=tuple(run.results.resources.peak_mb for run in runs),
         trainable=tuple(run.results.base.trainable_parameters for run in runs),

@@ -7,12 +7,13 @@ is no LoRA, `target_modules` is peft's own word for none, and the weights that t
 
 from __future__ import annotations
 
+import os
 import types
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from lowres import bases, depth, dropout, lora, model, quiet
-from lowres.errors import BaseModelError
+from lowres.errors import BaseModelError, DeviceError
 from lowres.recipe import Recipe
 from lowres.recipe_strategies import Freeze
 
@@ -45,8 +46,15 @@ def attach(base: PreTrainedModel, recipe: Recipe, name: str) -> PeftModel:
 
 
 def check(recipe: Recipe, folder: Path) -> None:
-    """Raise `BaseModelError` where `train.freeze.layers` leaves none of the base in a folder."""
+    """Raise `BaseModelError` where `train.freeze.layers` leaves none of the base in a folder,
+    `DeviceError` where layers are to join one by one in several processes at once."""
     frozen, strategy = recipe.train.freeze.layers, recipe.train.strategy
+    if strategy.opens() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # torch's DistributedDataParallel is told once what trains
+        raise DeviceError(
+            f"train.strategy {strategy.name}: layers that join later cannot train in several "
+            "processes; start the run without accelerate launch"
+        )
     if not frozen or strategy.trains == "nothing":
         return
     from transformers import AutoConfig

@@ -45,6 +45,22 @@ def test_a_whole_card(golden):
     golden("card.md", drawn())
 
 
+@pytest.mark.parametrize(
+    ("strategy", "starts", "lora"),
+    [
+        ("gradual", "A LoRA adapter of [", True),
+        ("full", "The fine-tuned weights of [", False),
+        ("probe", "A task head on the frozen weights of [", False),
+        ("someday", "An adapter of [", False),
+    ],
+)
+def test_what_was_trained_is_said(strategy, starts, lora):
+    recipe = make_results().recipe | {"train": {"strategy": {"name": strategy}}}
+    text = drawn(make_results(recipe=recipe))
+    assert f"\n{starts}" in text
+    assert ("lora" in metadata(text)["tags"]) == lora
+
+
 def test_a_card_with_everything(golden):
     everything = {
         "extended": 3000,

@@ -175,11 +175,13 @@ def test_every_page_with_commands_is_read_here() -> None:
         if any(line.startswith("lowres") for b in blocks(page, "bash") for line in b.splitlines())
     }
     read = {"README.md", "index.md", "tutorial.md", "use-an-adapter.md", "offline.md", PAGE.name}
-    read |= {"publish.md", "sweep.md", "advisor.md"}
+    read |= {"publish.md", "strategies.md", "sweep.md", "advisor.md"}
     assert commanding == read
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/tutorial.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/index.md", "docs/tutorial.md", "docs/how-to/strategies.md"]
+)
 def test_the_pages_do_what_they_say(reader: Reader, page: str) -> None:
     for line in lines(ROOT / page):
         reader.shell(line)

@@ -253,6 +253,30 @@ def test_stages_follow_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [stage.name for stage in plan.make(load("tzm_Tfng"), "T4").stages] == names[1:]
 
 
+def test_strategies_take_what_they_train() -> None:
+    found = {}
+    for name in ("lora", "head", "probe", "gradual", "full"):
+        recipe = load("quickstart", ["base.quantization=none", f"train.strategy={name}"])
+        stage = plan.train_stage(case(recipe, 32, "none", "cpu"), 16)
+        found[name] = stage
+    trained = {name: stage.parts[plan.TRAINED] for name, stage in found.items()}
+    assert trained["head"] == trained["probe"] < trained["lora"] == trained["gradual"]
+    shape = shapes.KNOWN["e5-small"]
+    # gradients and two moments of every weight, in float32
+    whole = 12 * shape.parameters / 2**20
+    assert trained["full"] - trained["head"] == pytest.approx(whole, rel=0.01)
+    assert found["head"].parts[plan.ACTIVATIONS] == 0 < found["full"].parts[plan.ACTIVATIONS]
+    less = ["base.quantization=none", "train.strategy=full", "train.freeze={embeddings: true}"]
+    frozen = plan.train_stage(case(load("quickstart", less), 32, "none", "cpu"), 16)
+    table = 12 * shape.vocabulary * shape.hidden / 2**20
+    saved = trained["full"] - frozen.parts[plan.TRAINED]
+    assert saved == pytest.approx(table, rel=0.01)
+    lower = plan.train_stage(
+        case(load("quickstart", [*less[:2], "train.freeze={layers: 6}"]), 32, "none", "cpu"), 16
+    )
+    assert lower.parts[plan.TRAINED] < 0.6 * frozen.parts[plan.TRAINED]
+
+
 YES = Ability(True, "")
 
 

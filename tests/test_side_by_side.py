@@ -58,6 +58,25 @@ def test_a_run_beside_itself(tmp_path):
         assert all(cell.p == 1 for cell in line.cells[1:])
 
 
+def test_strategies_stand_in_the_table(tmp_path):
+    recipe = make_results().recipe
+    full = {**recipe, "train": {**recipe.get("train", {}), "strategy": {"name": "full"}}}
+    before = {name: section for name, section in recipe.items() if name != "train"}
+    runs = [
+        run_of(tmp_path / "old", recipe=before),
+        run_of(tmp_path / "new", 0.9, recipe=full),
+    ]
+    assert side_by_side.compare(runs).strategies == ("lora", "full")
+    done = CliRunner().invoke(app, ["compare", *map(str, runs)])
+    said = done.output
+    assert done.exit_code == 0, said
+    (line,) = [row for row in said.splitlines() if row.startswith("strategy")]
+    assert line.split() == ["strategy", "lora", "full"]
+    assert {"seconds", "peak memory, MB", "trainable parameters"} <= {
+        row.split("  ")[0] for row in said.splitlines()
+    }
+
+
 def test_what_cannot_be_compared(tmp_path):
     run = run_of(tmp_path / "a")
     (tmp_path / "empty").mkdir()

@@ -1,12 +1,29 @@
 from __future__ import annotations
 
+import json
+
 import pytest
+import tiny_language
 import tiny_study
 import torch
 from safetensors.torch import load_file, save_file
 
-from lowres import adapter_files, bases, depth, merge, model, predict, quiet, registry, trained
-from lowres.errors import BaseModelError, RunError
+from lowres import (
+    adapter_files,
+    bases,
+    depth,
+    gate,
+    leaks,
+    merge,
+    model,
+    pipeline,
+    predict,
+    probe,
+    quiet,
+    registry,
+    trained,
+)
+from lowres.errors import BaseModelError, DeviceError, ReloadError, RunError
 from lowres.source_dev import SourceDev
 from lowres.trainer import SourceTrainer
 
@@ -302,3 +319,76 @@ def test_freezing_all_layers_is_refused_before_anything_is_made(base):
             trained.check(recipe, base)
     trained.check(study(base, "full", train={"freeze": {"layers": 1}}), base)
     trained.check(study(base, "head"), base)
+
+
+def test_layers_do_not_join_in_several_processes(base, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(DeviceError, match=r"train.strategy gradual: .*accelerate launch"):
+        trained.check(study(base, "gradual"), base)
+    trained.check(study(base, "lora"), base)
+
+
+def test_a_run_says_so_before_there_is_a_folder(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline.Kept, "data", lambda *_: tiny_study.data())
+    recipe = study(base, "lora", train={"freeze": {"layers": 2}})
+    with pytest.raises(BaseModelError, match="nothing is left for strategy lora"):
+        pipeline.run(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# over a language adapter, and published
+
+
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "modernbert"])
+@pytest.mark.parametrize("strategy", ["head", "probe"])
+def test_a_head_over_a_language_adapter_is_one_adapter(
+    tiny_base, tiny_unigram_base, tiny_tokenizer, tmp_path, kind, strategy
+):
+    ready = {"bert": tiny_base, "xlm-roberta": tiny_unigram_base}
+    under = tiny_language.Languages(tmp_path, ready, tiny_tokenizer)(kind)
+    recipe = study(under.path, strategy)
+    torch.manual_seed(0)
+    loaded = model.load_base(
+        under, tiny_language.FLOAT, recipe.task, tiny_language.LABELS, tiny_study.CPU
+    )
+    network = trained.attach(loaded, recipe, kind).eval()
+    tokenizer = model.load_tokenizer(under)
+    ids = tokenizer(list(tiny_language.SENTENCES), padding=True, return_tensors="pt")["input_ids"]
+    said = tiny_language.logits(network, ids, tokenizer.pad_token_id)
+    folder = tmp_path / "adapter"
+    adapter_files.save_adapter(
+        network, folder, under, recipe.task, tiny_language.LABELS, 24, "none"
+    )  # fmt: skip
+    plain = model.load_base(
+        under.plain(), tiny_language.FLOAT, recipe.task, tiny_language.LABELS, tiny_study.CPU
+    )
+    again = adapter_files.load_adapter(plain, folder)
+    found = tiny_language.logits(again, ids, tokenizer.pad_token_id)
+    torch.testing.assert_close(found, said, rtol=0, atol=1e-5)
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    assert config["r"] == 3
+    assert config["target_modules"] != trained.NO_LORA
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["full", "head"])
+def test_the_gate_takes_what_it_would_send(base, tmp_path, strategy):
+    folder = tmp_path / "adapter"
+    recipe, _ = saved(base, folder, strategy)
+    located = bases.locate(str(base))
+    found = probe.make(folder, located, recipe.task, ("a", "b", "c"), tiny_study.CPU)
+    probe.write(folder / probe.FILE, found, {"id": "a/b"}, {})
+    verdict = gate.check(folder, base)
+    assert verdict.faults == ()
+    assert verdict.widest < gate.TOLERANCE
+    leaks.check_weights(folder)
+    file = folder / "adapter_model.safetensors"
+    state = load_file(file)
+    lost = {"full": "bert.encoder.layer.0.output.dense", "head": "classifier"}[strategy]
+    kept = {key: value for key, value in state.items() if f".{lost}." not in key}
+    save_file(kept, file, metadata={"format": "pt"})
+    if strategy == "full":
+        with pytest.raises(RunError, match=lost):
+            leaks.check_weights(folder)
+    with pytest.raises(ReloadError):
+        gate.check(folder, base)
