@@ -22,6 +22,8 @@ from lowres.recipe_publish import PUBLISH
 from lowres.study import Seen, Study
 
 if TYPE_CHECKING:
+    from lowres.bases import LocatedBase
+    from lowres.data import LabelledData
     from lowres.hardware import Hardware
     from lowres.job import Outcome
     from lowres.results import Results
@@ -84,7 +86,7 @@ def run(
         LowresError: when the user must change something; the run folder stays whole.
         Interrupted: on Ctrl-C; the same call goes on.
     """
-    from lowres import augment, finished, fitting, hardware, shots, trained
+    from lowres import hardware
     from lowres.prefix import FOLDER, Store
 
     progress, kept = progress or Silent(), kept or Kept()
@@ -97,12 +99,8 @@ def run(
     folder.check(dump(recipe))
     # whatever the user must change shows here, before a run folder is made
     labelled = kept.data(recipe)
-    shots.check(labelled.target_sizes, recipe.languages.shots, recipe.languages.targets)
-    augment.check(labelled, recipe)
     located = kept.base(recipe.base)
-    finished.check(recipe, located)
-    trained.check(recipe, Path(located.path))
-    fitting.check(recipe, located, machine, progress)
+    _check(recipe, labelled, located, machine, progress)
     with folder.locked(dump(recipe)):
         progress.say(f"{folder.path}: base {located.name}, {located.obtained}")
         for warning in labelled.warnings:
@@ -126,6 +124,22 @@ def run(
             store.remove()
         seconds = time.monotonic() - start
         return _finish(study, seconds, memory, progress)
+
+
+def _check(
+    recipe: Recipe,
+    labelled: LabelledData,
+    located: LocatedBase,
+    machine: Hardware,
+    progress: Progress,
+) -> None:
+    from lowres import augment, finished, fitting, shots, trained
+
+    shots.check(labelled.target_sizes, recipe.languages.shots, recipe.languages.targets)
+    augment.check(labelled, recipe)
+    finished.check(recipe, located)
+    trained.check(recipe, Path(located.path))
+    fitting.check(recipe, located, machine, progress)
 
 
 def _keep_publish(recipe: Recipe, folder: RunFolder) -> None:

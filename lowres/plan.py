@@ -7,7 +7,8 @@ long a batch is. Nothing here imports torch; on a machine with an NVIDIA driver 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -141,7 +142,12 @@ def make(recipe: Recipe, gpu: str | None = None) -> Plan:
     check_quantization(recipe.base.quantization, place)
     case = Case(recipe, found, place, lengths.of_recipe(recipe, found.folder))
     check_weights(case)
-    largest = _largest(lambda micro: train_stage(case, micro).total_mb <= place.free_mb)
+    # what fits is below what does not
+    largest = bisect_right(
+        range(1, LARGEST_BATCH + 1),
+        place.free_mb,
+        key=lambda micro: train_stage(case, micro).total_mb,
+    )
     if largest == 0:
         raise DeviceError(too_large(case))
     stages = tuple(_stages(case))
@@ -356,16 +362,6 @@ def too_large(case: Case) -> str:
         f"{case.lengths.longest} tokens), {case.place.name} has {case.place.free_mb:,.0f} MB free; "
         f"set {', or '.join([*changes, 'base.name to a smaller base (`lowres ls bases`)'])}"
     )
-
-
-def _largest(fits: Callable[[int], bool]) -> int:
-    """The largest number up to `LARGEST_BATCH` that fits, 0 for none; what fits is below what does
-    not."""
-    low, high = 0, LARGEST_BATCH + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low
 
 
 def _advice(case: Case, stages: tuple[StagePlan, ...], largest: int) -> Iterator[str]:

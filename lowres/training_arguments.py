@@ -73,8 +73,7 @@ def training_arguments(
         # the next batch goes to the card while this one is computed
         accelerator_config={"non_blocking": hardware.device == "cuda"},
         disable_tqdm=True,
-        # event files are written by a callback of our own, into the run folder
-        report_to=[name for name in options.report_to if name != "tensorboard"] or "none",
+        report_to=_loggers(options),
         run_name=f"{recipe.name}-{seed}",
         seed=seed,
         data_seed=seed,
@@ -85,6 +84,11 @@ def training_arguments(
         # `accelerate launch` is the way to use them
         arguments._n_gpu = 1
     return arguments
+
+
+def _loggers(options: Train) -> list[str] | str:
+    """Event files are written by a callback of our own, into the run folder."""
+    return [name for name in options.report_to if name != "tensorboard"] or "none"
 
 
 def _checkpointing(options: Train) -> dict[str, Any]:
