@@ -317,9 +317,14 @@ def test_more_never_takes_less(
     assert all(size >= 0 for size in plan.train_stage(own, batch).parts.values())
 
 
-@given(limit=st.integers(0, plan.LARGEST_BATCH))
-def test_the_largest_that_fits(limit: int) -> None:
-    assert plan._largest(lambda size: size <= limit) == limit
+@pytest.mark.parametrize("size", ["2GB", "4GB", "24GB"])
+def test_the_largest_that_fits(study: Path, size: str) -> None:
+    recipe = load(str(study / "study.yaml"))
+    found = plan.make(recipe, size)
+    own = plan.Case(recipe, shapes.find(recipe.base.name, None), found.place, found.lengths)
+    largest = found.largest_micro_batch
+    assert plan.train_stage(own, largest).total_mb <= found.place.free_mb
+    assert plan.train_stage(own, largest + 1).total_mb > found.place.free_mb
 
 
 def test_auto_takes_the_largest_micro_batch_that_divides_and_fits(study: Path) -> None:
