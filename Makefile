@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python3.12 make test   uses another interpreter (3.11 or later).
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test fast lint check docs serve wheel clean
+.PHONY: help quickstart test fast lint check bench docs serve wheel clean
 
 MODERN := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
@@ -33,6 +33,9 @@ lint: $(VENV)/.installed ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 check: lint fast ## what a commit must pass: lint and the fast tests
+
+bench: $(VENV)/.installed ## every benchmark, CPU, half an hour, into benchmarks/results/
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/all.py
 
 docs: $(VENV)/.docs ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -18,10 +18,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import multiprocessing
-import os
-import platform
 import random
 import statistics
 import sys
@@ -31,7 +28,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import alone
 import numpy as np
+import tables
 import torch
 
 PIECES, NEW = 250_002, 2_000
@@ -190,12 +189,6 @@ class Peer:
         return loss
 
 
-def status_mb(key: str) -> float:
-    """A line of `/proc/self/status`."""
-    text = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(next(row for row in text.splitlines() if row.startswith(key)).split()[1]) / 1024
-
-
 def serve(side: str, folder: str, asked: argparse.Namespace, pipe: Any) -> None:
     """A process: load one side, then answer each step's number with what it took."""
     if asked.threads:
@@ -207,8 +200,8 @@ def serve(side: str, folder: str, asked: argparse.Namespace, pipe: Any) -> None:
         parameter.sum()
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak begins here
-    loaded_mb = status_mb("VmRSS")
+    alone.peak_from_here()
+    loaded_mb = alone.status_mb("VmRSS")
     pipe.send({"loaded_mb": loaded_mb, "trained": [sum(p.numel() for p in made.rows)]})
     while (step := pipe.recv()) is not None:
         wall, processor = time.perf_counter(), time.process_time()
@@ -222,7 +215,7 @@ def serve(side: str, folder: str, asked: argparse.Namespace, pipe: Any) -> None:
                 "seconds": time.perf_counter() - wall,
                 "processor_s": time.process_time() - processor,
                 "loss": float(loss.detach()),
-                "extra_mb": status_mb("VmHWM") - loaded_mb,
+                "extra_mb": alone.peak_mb() - loaded_mb,
             }
         )
 
@@ -259,34 +252,19 @@ def rows(steps: dict[str, list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
         ("a step, processor", "processor_s", "s"),
         ("extra memory", "extra_mb", "MB"),
     ):
-        values = {side: [took[key] for took in steps[side][1:]] for side in SIDES}
+        values = [[took[key] for took in steps[side][1:]] for side in SIDES]
         middle = max if unit == "MB" else statistics.median
-        ours, peer = (middle(values[side]) for side in SIDES)
-        spread = {
-            f"{side}_range": [round(f(values[side]), 2) for f in (min, max)] for side in SIDES
-        }
-        yield {"name": name, "unit": unit, "lowres": round(ours, 2), "peer": round(peer, 2),
-               "ratio": round(ours / peer, 3), **(spread if unit == "s" else {})}  # fmt: skip
+        made = tables.measured(name, unit, *values, middle=middle)
+        if unit == "MB":
+            made = {key: made[key] for key in tables.KEYS}
+        yield made
     pairs = [tuple(took["loss"] for took in pair) for pair in zip(*steps.values(), strict=True)]
     ours, peer = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
-    yield {"name": f"loss, widest apart of {len(pairs)} steps", "unit": "nats",
-           "lowres": round(ours, 5), "peer": round(peer, 5),
-           "ratio": round(ours / peer, 5)}  # fmt: skip
-
-
-def machine() -> str:
-    threads = os.environ.get("OMP_NUM_THREADS", "all")
-    cores = f"{os.cpu_count()} cores, {threads} threads"
-    return f"{platform.machine()}, {cores}, torch {torch.__version__}"
-
-
-def cell(one: dict[str, Any], side: str) -> str:
-    spread = one.get(f"{side}_range")
-    return f"{one[side]}" + (f" ({spread[0]}–{spread[1]})" if spread else "")
+    yield tables.row(f"loss, widest apart of {len(pairs)} steps", "nats", ours, peer)
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = tables.arguments(__doc__)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--length", type=int, default=128, help="tokens a line, specials included")
     parser.add_argument("--layers", type=int, default=12)
@@ -294,8 +272,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=5, help="timed ones a side")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     if asked.quick:
         asked.batch, asked.length, asked.layers, asked.steps = 4, 64, 2, 2
@@ -307,13 +283,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         prepare(asked, Path(name))
         found = list(rows(measured(asked, Path(name))))
-    if asked.json:
-        print(json.dumps({"machine": machine(), "rows": found}, indent=1))
-        return
-    print("| | lowres | transformers + peft | ratio |\n|---|---:|---:|---:|")
-    for one in found:
-        ours, peer = cell(one, "lowres"), cell(one, "peer")
-        print(f"| {one['name']}, {one['unit']} | {ours} | {peer} | {one['ratio']} |")
+    tables.show(found, asked.json, ("lowres", "transformers + peft"))
 
 
 if __name__ == "__main__":

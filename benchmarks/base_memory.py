@@ -1,7 +1,7 @@
 """What a quantised base takes: resident memory once loaded, and the most while it is loaded.
 
     python benchmarks/base_memory.py             # XLM-R-base and -large sized, a table
-    python benchmarks/base_memory.py --quick     # a tenth of the vocabulary, two layers
+    python benchmarks/base_memory.py --quick     # base alone: a tenth of the rows, two layers
     python benchmarks/base_memory.py --json
 
 The models have random weights in the shapes of XLM-R. The peer is what a user would write for
@@ -13,16 +13,13 @@ processes of their own. Four minutes on one core; 4 GB of disk in $TMPDIR.
 
 from __future__ import annotations
 
-import argparse
-import ctypes
-import gc
-import multiprocessing
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import alone
 import numpy as np
 import tables
 import torch
@@ -53,19 +50,6 @@ def make(folder: Path, size: str, quick: bool) -> None:
     model.save_pretrained(folder, max_shard_size="500MB")
     words = Tokenizer(models.WordLevel({"<unk>": 0, "<pad>": 1}, unk_token="<unk>"))
     PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>").save_pretrained(folder)
-
-
-def status_mb(key: str) -> float:
-    """A line of `/proc/self/status`."""
-    text = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(next(row for row in text.splitlines() if row.startswith(key)).split()[1]) / 1024
-
-
-def settled() -> float:
-    """Resident MB, once what is free has been given back."""
-    gc.collect()
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    return status_mb("VmRSS")
 
 
 def lowres(folder: Path, trimmed: bool = False) -> Any:
@@ -104,39 +88,31 @@ def peer(folder: Path, prepared: bool = False) -> Any:
     return prepare_model_for_kbit_training(model) if prepared else model
 
 
-def side(name: str, tiny: str, folder: str, pipe: Any) -> None:
-    """A process of its own: what loading takes."""
-    import transformers
-
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+def side(name: str, tiny: str, folder: str) -> dict[str, float]:
+    """What loading takes, in a process of its own."""
     load = lowres if name.startswith("lowres") else peer
     flag = name in ("lowres trimmed", "peer, prepared")
     load(Path(tiny), flag)
-    before = settled()
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak begins here
+    before = alone.settled()
+    alone.peak_from_here()
     model = load(Path(folder), flag)
-    peak = status_mb("VmHWM") - before
+    peak = alone.peak_mb() - before
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.sum()  # what is mapped from its file takes memory once it is read
     held = {t.data_ptr(): t.nbytes for t in (*model.parameters(), *model.buffers())}
-    pipe.send({"resident": settled() - before, "peak": peak, "sum": sum(held.values()) / 2**20})
+    return {
+        "resident": alone.settled() - before, "peak": peak, "sum": sum(held.values()) / 2**20,
+    }  # fmt: skip
 
 
 def measured(folder: Path, size: str, quick: bool) -> list[dict[str, Any]]:
     """Rows of one size."""
-    context = multiprocessing.get_context("spawn")
     tiny, whole = folder / "tiny", folder / size
     make(whole, size, quick)
     make(tiny, size, True)
     found = {}
     for name in ALL:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=side, args=(name, str(tiny), str(whole), theirs))
-        process.start()
-        theirs.close()
-        found[name] = ours.recv()
-        process.join()
+        found[name] = alone.call(side, name, str(tiny), str(whole))
         print(f"{size}, {name}: {found[name]}", file=sys.stderr)
     own, other = found["lowres"], found["peer, prepared"]
     rows = [
@@ -153,12 +129,9 @@ def measured(folder: Path, size: str, quick: bool) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
+    asked = tables.arguments(__doc__).parse_args()
     rows = []
-    for size in SIZES:
+    for size in ("base",) if asked.quick else SIZES:
         with tempfile.TemporaryDirectory() as name:
             rows += measured(Path(name), size, asked.quick)
     tables.show(rows, asked.json, ("lowres, 8-bit", "bitsandbytes + peft"))

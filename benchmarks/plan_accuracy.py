@@ -1,7 +1,7 @@
 """What `lowres plan` foretells of training, against what training takes.
 
     python benchmarks/plan_accuracy.py             # twelve configurations, a table
-    python benchmarks/plan_accuracy.py --quick     # the two smallest
+    python benchmarks/plan_accuracy.py --quick     # the two smallest, five steps each
     python benchmarks/plan_accuracy.py --only large
     python benchmarks/plan_accuracy.py --json
 
@@ -14,18 +14,17 @@ says without its `libraries`. Half an hour on one core, 4 GB of disk in $TMPDIR,
 
 from __future__ import annotations
 
-import argparse
 import json
-import multiprocessing
 import random
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import alone
 import tables
-from base_memory import PIECES, SIZES, settled, status_mb
+from base_memory import PIECES, SIZES
 
 WORDS = (
     "the",
@@ -164,13 +163,10 @@ def ready(recipe: Any, folder: Path) -> Any:
     return partial(train, recipe, 1, data.load(recipe), located, machine, folder, Silent())
 
 
-def side(case: Case, base: str, folder: str, pipe: Any) -> None:
-    """A process of its own: the peak of training one case."""
-    from dataclasses import replace
+def side(case: Case, base: str, folder: str) -> dict[str, Any]:
+    """The peak of training one case, in a process of its own."""
+    from lowres import plan
 
-    from lowres import plan, quiet
-
-    quiet.libraries()
     top = Path(folder)
     warm = replace(case, batch=4, micro_batch=None, words=8, steps=2)
     make_base(top / "tiny", "tiny")
@@ -180,28 +176,20 @@ def side(case: Case, base: str, folder: str, pipe: Any) -> None:
     recipe = recipe_of(case, base, top / "data")
     (stage,) = (s for s in plan.make(recipe).stages if s.name == "train")
     train = ready(recipe, top / "run")
-    before = settled()
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak begins here
+    before = alone.settled()
+    alone.peak_from_here()
     train()
-    pipe.send(
-        {
-            "measured": status_mb("VmHWM") - before,
-            "planned": stage.total_mb - stage.parts["libraries"],
-            "before": before,
-            "parts": stage.parts,
-        }
-    )
+    return {
+        "measured": alone.peak_mb() - before,
+        "planned": stage.total_mb - stage.parts["libraries"],
+        "before": before,
+        "parts": stage.parts,
+    }
 
 
 def measured(case: Case, base: str) -> dict[str, Any]:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory() as folder:
-        process = context.Process(target=side, args=(case, base, folder, theirs))
-        process.start()
-        theirs.close()
-        found: dict[str, Any] = ours.recv()
-        process.join()
+        found: dict[str, Any] = alone.call(side, case, base, folder)
     parts = {name: round(size) for name, size in found["parts"].items()}
     print(
         f"{case.name}: planned {found['planned']:,.0f}, measured {found['measured']:,.0f}, "
@@ -213,12 +201,10 @@ def measured(case: Case, base: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
+    parser = tables.arguments(__doc__)
     parser.add_argument("--only", default="", help="configurations whose name holds this")
-    parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    cases = [case for case in CASES[:2] if asked.quick] or CASES
+    cases = [replace(case, steps=5) for case in CASES[:2] if asked.quick] or CASES
     rows = []
     with tempfile.TemporaryDirectory() as name:
         for case in cases:

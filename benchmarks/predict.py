@@ -1,19 +1,20 @@
 """Sentences a second of `lowres predict` beside a bare loop and a pipeline, and its memory.
 
-    python benchmarks/predict.py speed                       # float base, e5-small
+    python benchmarks/predict.py                             # speed; float base, e5-small
     python benchmarks/predict.py speed --quantization 8bit
+    python benchmarks/predict.py --quick                     # 64 sentences, one round
+    python benchmarks/predict.py --json
     python benchmarks/predict.py memory --lines 1000000      # a tiny base, e5-small's tokenizer
 
-All in one process, in turns; figures are medians over the rounds. Sentences are those of SIB-200 in
-$LOWRES_DATA (default ../shared/data). The adapter is fresh: its head is random, its work the same.
+All in one process, in turns; figures are medians (lowest to highest) over the rounds. Sentences are
+those of SIB-200 in $LOWRES_DATA (default ../shared/data). The adapter is fresh: its head is random,
+its work the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import os
-import statistics
 import sys
 import tempfile
 import time
@@ -23,7 +24,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-DATA = Path(os.environ.get("LOWRES_DATA", "../shared/data")) / "sib200"
+import alone
+import tables
+
 LANGUAGES = ("eng_Latn", "swh_Latn", "yor_Latn", "hin_Deva", "amh_Ethi")
 LABELS = tuple("abcdefg")
 WARM_LINES = 10_000
@@ -33,12 +36,11 @@ WARM_LINES = 10_000
 def sentences(count: int) -> list[str]:
     """The same number of each language, mixed."""
     texts = []
+    folder = tables.data("sib200") / "sib200"
     for language in LANGUAGES:
         own = []
         for split in ("test", "train"):
-            file = DATA / language / f"{split}.tsv"
-            if not file.is_file():
-                sys.exit(f"no {file}; set LOWRES_DATA to the folder of the data sets")
+            file = folder / language / f"{split}.tsv"
             with file.open(encoding="utf-8", newline="") as rows:
                 read = csv.DictReader(rows, delimiter="\t", quoting=csv.QUOTE_NONE)
                 own += [row["text"] for row in read]
@@ -140,22 +142,20 @@ def speed(given: argparse.Namespace) -> None:
                 start = time.perf_counter()
                 answered[name] = system(texts)
                 seconds[name].append(time.perf_counter() - start)
-    check(answered)
-    rates = {name: len(texts) / statistics.median(spent) for name, spent in seconds.items()}
-    print(
+    rates = {name: [len(texts) / one for one in spent] for name, spent in seconds.items()}
+    ours = rates.pop("lowres")
+    rows = [
+        tables.measured(f"against a {name}", "sentences a second", ours, theirs)
+        for name, theirs in rates.items()
+    ]
+    how = (
         f"{given.base}, {given.quantization}, {adapter.hardware.precision}, {len(texts)} sentences "
-        f"in {predict.CHUNK}s, {given.threads} thread(s), {given.rounds} rounds, bare loop in "
-        f"batches of {given.batch}"
+        f"in {predict.CHUNK}s, {given.threads} thread(s), bare loop in batches of {given.batch}"
     )
-    for name, rate in rates.items():
-        worst, best = len(texts) / max(seconds[name]), len(texts) / min(seconds[name])
-        print(
-            f"{name:>10}: {rate:7.1f} a second ({worst:.1f} to {best:.1f}); lowres is "
-            f"{rates['lowres'] / rate:.2f} times as fast"
-        )
+    tables.show(rows, given.json, ("lowres", "peer"), [how, *check(answered)])
 
 
-def check(answered: dict[str, Any]) -> None:
+def check(answered: dict[str, Any]) -> Iterator[str]:
     """All three answer the same, but for what rounding does."""
     ours = [LABELS.index(answer.answer) for answer in answered["lowres"]]
     theirs = [label for label, _ in answered["bare loop"]]
@@ -164,16 +164,13 @@ def check(answered: dict[str, Any]) -> None:
     piped = [named[answer["label"]] for answer in answered["pipeline"]]
     for name, others in (("bare loop", theirs), ("pipeline", piped)):
         agree = sum(a == b for a, b in zip(ours, others, strict=True))
-        print(f"the same label as the {name}: {agree} of {len(ours)}")
+        yield f"the same label as the {name}: {agree} of {len(ours)}"
 
 
 def memory(given: argparse.Namespace) -> None:
-    import psutil
-
     from lowres import predict
 
     texts = sentences(1000)
-    process = psutil.Process()
 
     def lines() -> Iterator[str]:
         for number in range(given.lines):
@@ -185,20 +182,21 @@ def memory(given: argparse.Namespace) -> None:
         answers = predict.load(folder).stream(lines())
         start = time.perf_counter()
         assert sum(1 for _ in islice(answers, WARM_LINES)) == WARM_LINES
-        before = highest = process.memory_info().rss
+        before = highest = alone.status_mb("VmRSS")
         count = WARM_LINES
         for count, _ in enumerate(answers, start=WARM_LINES + 1):
             if count % 1000 == 0:
-                highest = max(highest, process.memory_info().rss)
+                highest = max(highest, alone.status_mb("VmRSS"))
             if count % 100_000 == 0:
-                print(f"{count}: {(process.memory_info().rss - before) / 1e6:+.1f} MB", flush=True)
-        after = process.memory_info().rss
+                print(f"{count}: {(alone.status_mb('VmRSS') - before):+.1f} MB", file=sys.stderr)
+        after = alone.status_mb("VmRSS")
     spent = time.perf_counter() - start
-    print(
-        f"{count} lines, {count / spent:.0f} a second; resident after {WARM_LINES}: "
-        f"{before / 1e6:.0f} MB; at the end {(after - before) / 1e6:+.1f} MB, at most "
-        f"{(highest - before) / 1e6:+.1f} MB"
-    )
+    rows = [
+        tables.row(f"held at the end of {count:,} lines", "MB", after, before),
+        tables.row("held at most", "MB", highest, before),
+        tables.row("answers", "lines a second", count / spent, None),
+    ]
+    tables.show(rows, given.json, ("lowres", f"after {WARM_LINES:,} lines"))
 
 
 def tiny_base(folder: Path, like: str) -> Path:
@@ -222,8 +220,8 @@ def tiny_base(folder: Path, like: str) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("speed", "memory"))
+    parser = tables.arguments(__doc__)
+    parser.add_argument("what", choices=("speed", "memory"), nargs="?", default="speed")
     parser.add_argument("--base", default="e5-small")
     parser.add_argument("--quantization", default="none")
     parser.add_argument("--precision", default="auto", help="auto: bf16 where the CPU has it")
@@ -234,6 +232,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, help="of the bare loop")
     parser.add_argument("--lines", type=int, default=1_000_000)
     given = parser.parse_args()
+    if given.quick:
+        given.sentences, given.rounds, given.lines = 64, 1, 20_000
     {"speed": speed, "memory": memory}[given.what](given)
 
 
