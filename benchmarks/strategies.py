@@ -70,7 +70,7 @@ COMMON = {
 }
 RATES, HEAD = "train.learning_rate", "train.head_learning_rate"
 OF_LORA = [{RATES: rate, HEAD: head} for rate in (3e-4, 6e-4) for head in (1e-3, 3e-3)]
-OF_HEAD = [{HEAD: rate} for rate in (3e-3, 1e-2, 3e-2)]
+OF_HEAD = [{HEAD: rate} for rate in (1e-2, 3e-2, 1e-1)]
 OF_FULL = [{RATES: rate, HEAD: 10 * rate} for rate in (1e-5, 2e-5, 5e-5)]
 STRATEGIES: dict[str, tuple[dict[str, Any], list[dict[str, float]]]] = {
     "lora": ({}, OF_LORA),

@@ -147,7 +147,7 @@ class Train(Section):
     """Peak rate of the LoRA weights. With strategy full: of all weights, and 2e-5 by default."""
     head_learning_rate: Number = Field(3e-3, gt=0)
     """Peak rate of the task head: freshly initialised, it wants about ten times the rate. With
-    strategy full 2e-4 by default."""
+    strategy full 2e-4 by default, with head and probe 3e-2."""
     layer_decay: Number = Field(1.0, gt=0, le=1)
     """What the rate is multiplied by for each layer down from the last one (Howard and Ruder 2018,
     ULMFiT, took 1 / 2.6 = 0.38)."""

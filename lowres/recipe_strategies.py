@@ -89,6 +89,13 @@ def _of_weights(recipe: Recipe) -> Iterator[str]:
             f"adapt: a language adapter under weights that train (strategy {name}) cannot be kept "
             "in one adapter; leave adapt out, or take another train.strategy"
         )
+    few = recipe.few_shot
+    named = few is not None and (few.way == "mixed" or "learning_rate" in few.model_fields_set)
+    if recipe.languages.shots and not named:
+        yield (
+            f"few_shot.learning_rate: its default is LoRA's, too high for strategy {name}; name "
+            "one, such as 2.0e-5"
+        )
     frozen = recipe.train.freeze.embeddings or recipe.train.freeze.layers
     if recipe.tokenizer is not None and not frozen:
         changes = [key for key in ("extend", "trim") if getattr(recipe.tokenizer, key) is not None]

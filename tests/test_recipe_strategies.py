@@ -50,7 +50,7 @@ def test_a_recipe_of_before_is_the_same_study():
     assert len({digest(recipe(train=one)) for one in ({}, *others)}) == 4
 
 
-def test_full_has_rates_of_its_own_where_none_are_named():
+def test_a_strategy_has_rates_of_its_own_where_none_are_named():
     default = recipe().train
     full = recipe(train={"strategy": "full"}).train
     assert (full.learning_rate, full.head_learning_rate) == (2e-5, 2e-4)
@@ -60,7 +60,8 @@ def test_full_has_rates_of_its_own_where_none_are_named():
     for name in ("lora", "gradual", "head", "probe"):
         other = recipe(train={"strategy": name}).train
         assert other.learning_rate == default.learning_rate
-        assert other.head_learning_rate == default.head_learning_rate
+        alone = name in ("head", "probe")
+        assert other.head_learning_rate == (3e-2 if alone else default.head_learning_rate)
 
 
 ADAPT = {
@@ -85,6 +86,10 @@ ADAPT = {
         ),
         ({"train": {"strategy": "full"}, **ADAPT}, "adapt: a language adapter"),
         (
+            {"train": {"strategy": "full"}, "languages": {"shots": [10]}},
+            "few_shot.learning_rate: its default",
+        ),
+        (
             {"train": {"strategy": "full"}, "tokenizer": {"trim": {}}},
             "tokenizer.trim: it changes the table",
         ),
@@ -93,13 +98,15 @@ ADAPT = {
 def test_what_contradicts_is_one_line(sections, starts):
     (line,) = said(**sections)
     assert line.startswith(starts)
-    assert any(word in line for word in ("leave", "set "))
+    assert any(word in line for word in ("leave", "set ", "name one"))
 
 
 def test_what_goes_together_is_let_through():
     freeze = {"embeddings": True}
     recipe(train={"strategy": "full", "freeze": freeze}, tokenizer={"trim": {}})
     recipe(train={"strategy": "full", "layer_decay": 0.9, "freeze": {"layers": 4}})
+    for few in ({"learning_rate": 1e-5}, {"way": "mixed"}):
+        recipe(train={"strategy": "full"}, languages={"shots": [10]}, few_shot=few)
     recipe(train={"strategy": "gradual", "layer_decay": 0.5}, lora={"rank": 8, "dora": True})
     recipe(train={"strategy": "probe"}, base={"quantization": "8bit"}, lora={"rank": 16})
     recipe(train={"strategy": "head"}, **ADAPT)
