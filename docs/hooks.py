@@ -15,12 +15,13 @@ SECTION_KEYS = {
     "Extend": "tokenizer.extend",
     "Trim": "tokenizer.trim",
     "Freeze": "train.freeze",
+    "FewShot": "few_shot",
     "Study": "study",
     "Dimension": "study.space",
 }
 BEFORE_THE_TASK = ("Base", "Languages", "Data", "DataSource", "Columns")
 ON_RAW_TEXT = ("Text", "Tokenizer", "Extend", "Trim", "Adapt")
-ON_THE_TASK = ("Lora", "Train", "Freeze", "Evaluate")
+ON_THE_TASK = ("Lora", "Train", "Freeze", "FewShot", "Evaluate")
 AFTERWARDS = ("Publish",)
 MARK = re.compile(r"<!-- generated: (\w+) -->")
 
