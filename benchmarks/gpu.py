@@ -8,7 +8,7 @@ Random weights in the shape of XLM-R-base, batches of 32 sentences up to 128 tok
 on every linear layer. The peer is `plain_script.py` with its best options in the same format, in 8
 bits with `prepare_model_for_kbit_training`. Each side is a process that may take no more of the
 card than a T4 has free, 14.6 GB (`torch.cuda.set_per_process_memory_fraction`); the figures are
-sentences a second by the clock over whole epochs and the most that torch reserved. A side that does
+sentences a second by the clock, loading with it, and the most that torch reserved. A side that does
 not fit has no figure. Written without a GPU at hand: not run yet.
 """
 
@@ -37,7 +37,8 @@ def side(name: str, form: str, steps: int, base: str, folder: str) -> tuple[floa
 
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, T4_BYTES / total))
-    case = Case("base", "8bit" if form == "8bit" else "none", "classification", 126, 32, steps=steps)
+    weights = "8bit" if form == "8bit" else "none"
+    case = Case("base", weights, "classification", 126, 32, steps=steps)
     data = Path(folder) / "data"
     make_data(data, case)
     train = lowres if name == "lowres" else peer
