@@ -82,7 +82,7 @@ CASES = (
 )
 
 
-def make_base(folder: Path, size: str) -> None:
+def make_base(folder: Path, size: str, few_layers: int | None = None) -> None:
     """A checkpoint of random weights, with a tokenizer that has a piece for each word."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -92,7 +92,7 @@ def make_base(folder: Path, size: str) -> None:
     config = XLMRobertaConfig(
         vocab_size=PIECES if size in SIZES else 100,
         hidden_size=width,
-        num_hidden_layers=layers,
+        num_hidden_layers=few_layers or layers,
         num_attention_heads=max(1, width // 64),
         intermediate_size=inner,
         max_position_embeddings=514,

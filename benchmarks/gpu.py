@@ -1,0 +1,112 @@
+"""A GPU's rows: fp16, bf16 and 8-bit, and XLM-R-base sized at the memory of a T4.
+
+    python benchmarks/gpu.py            # needs an NVIDIA GPU; without one: no rows, and it says so
+    python benchmarks/gpu.py --quick
+    python benchmarks/gpu.py --json
+
+Random weights in the shape of XLM-R-base, batches of 32 sentences up to 128 tokens, LoRA of rank 16
+on every linear layer. The peer is `plain_script.py` with its best options in the same format, in 8
+bits with `prepare_model_for_kbit_training`. Each side is a process that may take no more of the
+card than a T4 has free, 14.6 GB (`torch.cuda.set_per_process_memory_fraction`); the figures are
+sentences a second by the clock, loading with it, and the most that torch reserved. A side that does
+not fit has no figure. Written without a GPU at hand: not run yet.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import alone
+import tables
+from plan_accuracy import Case, make_base, make_data, ready, recipe_of
+
+T4_BYTES = int(14.6 * 2**30)
+FORMATS = ("fp16", "bf16", "8bit")
+
+
+def side(name: str, form: str, steps: int, base: str, folder: str) -> tuple[float, float] | None:
+    """Sentences a second and MB of one side; None where memory was too little."""
+    import torch
+
+    from lowres import hardware
+    from lowres.errors import DeviceError
+
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, T4_BYTES / total))
+    weights = "8bit" if form == "8bit" else "none"
+    case = Case("base", weights, "classification", 126, 32, steps=steps)
+    data = Path(folder) / "data"
+    make_data(data, case)
+    train = lowres if name == "lowres" else peer
+    start = time.monotonic()
+    try:
+        train(case, form, base, data, Path(folder) / "run")
+    except DeviceError:
+        return None
+    except RuntimeError as error:
+        if not hardware.full_memory(error):
+            raise
+        return None
+    torch.cuda.synchronize()
+    seconds = time.monotonic() - start
+    return case.batch * steps / seconds, torch.cuda.max_memory_reserved() / 2**20
+
+
+def lowres(case: Case, form: str, base: str, data: Path, run: Path) -> None:
+    """As `lowres run` trains."""
+    recipe = recipe_of(case, base, data)
+    precision = "auto" if form == "8bit" else form
+    options = recipe.train.model_copy(update={"precision": precision})
+    ready(recipe.model_copy(update={"train": options}), run)()
+
+
+def peer(case: Case, form: str, base: str, data: Path, run: Path) -> None:
+    """As a plain script does."""
+    import torch
+    from plain_script import Script
+
+    lines = (data / "eng_Latn" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines][: case.batch * case.steps]
+    half = form
+    if form == "8bit":
+        half = "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
+    script = Script(base, ["a", "b"], True, 1, half=half, eight_bit=form == "8bit")
+    train = script.rows([row["text"] for row in rows], [row["label"] for row in rows])
+    trainer = script.trainer(train, case.batch * case.steps / len(rows))
+    trainer.args.per_device_train_batch_size = case.batch
+    trainer.train()
+
+
+def main() -> None:
+    asked = tables.arguments(__doc__).parse_args()
+    import torch
+
+    sides = ("lowres", "plain script, best")
+    if not torch.cuda.is_available():
+        note = "no rows: this needs an NVIDIA GPU, and torch sees none here"
+        tables.show([], asked.json, sides, [note])
+        return
+    steps, rows, notes = 5, [], []
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder) / "base"
+        alone.call(make_base, base, "base", 2 if asked.quick else None)
+        for form in FORMATS[1:2] if asked.quick else FORMATS:
+            found: dict[str, Any] = {}
+            for name in ("lowres", "peer"):
+                with tempfile.TemporaryDirectory() as work:
+                    found[name] = alone.call(side, name, form, steps, str(base), work)
+                if found[name] is None:
+                    notes.append(f"{form}, {name}: does not fit a T4")
+            for place, (what, unit) in enumerate((("training", "sentences a second"),
+                                                  ("the most reserved", "MB"))):  # fmt: skip
+                values = [one and one[place] for one in found.values()]
+                rows.append(tables.row(f"XLM-R-base sized, {form}: {what}", unit, *values))
+    tables.show(rows, asked.json, sides, notes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""The benchmarks' common format, and the driver on scripts that only print."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "benchmarks"
+GOOD = """
+import json, sys
+assert "--json" in sys.argv
+row = {"name": "a step", "unit": "s", "lowres": 1.0, "peer": 2.0, "ratio": 0.5}
+print(json.dumps({"machine": {"processor": "an abacus"}, "columns": ["ours", "theirs"],
+                  "notes": ["by hand"], "rows": [row]}))
+"""
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module("tables")
+
+
+@pytest.fixture
+def driver(tables):
+    return importlib.import_module("all")
+
+
+@pytest.fixture
+def scripts(tmp_path):
+    """A folder in place of benchmarks/, where two scripts do well."""
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    for name in ("start_up", "packing"):
+        (folder / f"{name}.py").write_text(GOOD, encoding="utf-8")
+    return folder
+
+
+def run(driver, scripts, out, *more):
+    words = ["--quick", "--only", "start_up", "packing", "--out", str(out), *more]
+    return driver.main(words, scripts)
+
+
+def test_a_row_has_a_ratio_only_where_both_sides_have_a_figure(tables):
+    assert tables.row("a", "s", 1.0, 2.0) == {
+        "name": "a", "unit": "s", "lowres": 1.0, "peer": 2.0, "ratio": 0.5,
+    }  # fmt: skip
+    assert tables.row("a", "s", 1.0, None)["ratio"] is None
+    assert tables.row("a", "s", 1.0, 0.0)["ratio"] is None
+
+
+def test_several_measurements_have_their_median_and_range(tables):
+    found = tables.measured("a", "s", [3.0, 1.0, 2.0], [4.0])
+    assert (found["lowres"], found["peer"]) == (2.0, 4.0)
+    assert found["lowres_range"] == [1.0, 3.0]
+    assert "peer_range" not in found
+    assert tables.markdown([found], ("l", "p"))[2].split(" | ")[1] == "2.000 (1.000 to 3.000)"
+
+
+def test_what_is_printed_for_machines_is_read_back(tables, capsys):
+    rows = [tables.row("größe", "MB", 1.0, None)]
+    tables.show(rows, True, ("l", "p"), ["a note"])
+    found = tables.checked(capsys.readouterr().out)
+    assert found["rows"] == rows
+    assert {"machine", "columns", "notes"} <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Traceback", "printed no JSON"),
+        ("[]", "printed no {"),
+        ('{"rows": []}', "printed no {"),
+        ('{"machine": {}, "rows": [{"name": "a"}]}', "a row without unit, lowres, peer, ratio"),
+        (
+            '{"machine": {}, "rows": [{"name": "a", "unit": "", "lowres": "1", "peer": null, '
+            '"ratio": null}]}',
+            "lowres is no number",
+        ),
+    ],
+)
+def test_another_format_is_refused_in_words(tables, text, said):
+    with pytest.raises(ValueError, match=said):
+        tables.checked(text)
+
+
+def test_the_driver_keeps_what_scripts_print(driver, scripts, tmp_path, capsys):
+    assert run(driver, scripts, tmp_path / "out") == 0
+    kept = json.loads((tmp_path / "out" / "packing.json").read_text(encoding="utf-8"))
+    assert kept["command"] == "python benchmarks/packing.py --quick"
+    assert kept["rows"][0]["ratio"] == 0.5
+    assert "failed" not in kept
+    page = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    printed = capsys.readouterr().out
+    for text in ("## start_up", "| a step, s | 1.000 | 2.000 | 0.500 |", "- by hand", "an abacus"):
+        assert text in page
+        assert text in printed
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("raise SystemExit(3)", "exit status 3"),
+        ("print('a table')", "printed no JSON"),
+        ("import time; time.sleep(60)", "took longer than 5 s"),
+    ],
+)
+def test_a_failed_script_stops_no_other(driver, scripts, tmp_path, capsys, script, said):
+    (scripts / "start_up.py").write_text(script, encoding="utf-8")
+    limit = ["--limit-s", "5"] if "sleep" in script else []
+    assert run(driver, scripts, tmp_path / "out", *limit) == 1
+    shown = capsys.readouterr()
+    assert "failed: start_up" in shown.err
+    assert said in shown.err
+    assert (tmp_path / "out" / "packing.json").is_file()
+    page = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert f"`python benchmarks/start_up.py --quick`): {said}" in page
+
+
+def test_figures_of_an_earlier_run_stay_where_a_script_fails(driver, scripts, tmp_path):
+    out = tmp_path / "out"
+    assert run(driver, scripts, out) == 0
+    (scripts / "packing.py").write_text("raise SystemExit(1)", encoding="utf-8")
+    assert run(driver, scripts, out) == 1
+    kept = json.loads((out / "packing.json").read_text(encoding="utf-8"))
+    assert kept["rows"][0]["lowres"] == 1.0
+    assert kept["failed"]["because"] == "exit status 1"
+    (scripts / "packing.py").write_text(GOOD, encoding="utf-8")
+    assert run(driver, scripts, out) == 0
+    assert "failed" not in json.loads((out / "packing.json").read_text(encoding="utf-8"))
+
+
+def test_tables_go_into_the_marked_blocks_of_a_page(driver, scripts, tmp_path):
+    run(driver, scripts, tmp_path / "out")
+    blocks = [f"<!-- bench: {name} -->\nold\n<!-- /bench -->" for name in ("packing", "growth")]
+    page = "before\n" + "\nbetween\n".join(blocks) + "\nafter\n"
+    found = driver.page_with_tables(page, tmp_path / "out")
+    assert "| a step, s | 1.000 | 2.000 | 0.500 |" in found
+    assert "Not measured yet." in found
+    assert "old" not in found
+    places = [found.index(word) for word in ("before", "between", "after")]
+    assert places == sorted(places)
+    assert driver.page_with_tables(found, tmp_path / "out") == found
+
+
+def test_the_page_shows_the_results_that_are_committed(driver):
+    page = driver.PAGE.read_text(encoding="utf-8")
+    assert driver.BLOCK.search(page)
+    assert driver.page_with_tables(page, driver.RESULTS) == page, (
+        "python benchmarks/all.py --write-docs"
+    )
+
+
+def test_every_script_of_the_driver_has_the_common_format(driver):
+    for bench in driver.BENCHES:
+        text = (FOLDER / f"{bench.name}.py").read_text(encoding="utf-8")
+        assert "tables.show(" in text, bench.name
+        assert '"--json"' in text or "tables.arguments(__doc__)" in text, bench.name
+
+
+def leave():
+    """Dies as a process does whose memory the kernel takes."""
+    import os
+
+    os._exit(9)
+
+
+@pytest.mark.slow
+def test_a_side_that_dies_is_an_error(tables):
+    alone = importlib.import_module("alone")
+    with pytest.raises(RuntimeError, match="leave: its process ended with 9"):
+        alone.call(leave)
