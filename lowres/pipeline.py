@@ -249,7 +249,7 @@ def _train(
 
 
 def _evaluate(study: Study, progress: Progress) -> None:
-    from lowres import evaluate, hardware
+    from lowres import evaluate, hardware, looking
 
     recipe, labelled, machine = study.recipe, study.labelled, study.machine
     tests = {language: test.to_dict() for language, test in labelled.tests.items()}
@@ -266,11 +266,12 @@ def _evaluate(study: Study, progress: Progress) -> None:
             recipe, labelled, study.located, machine, answers, progress, study.shared
         )
         for variant in study.variants:
+            asked = study.answered(variant)
             for seed in recipe.seeds:
                 evaluate.predict_adapter(
                     recipe,
                     variant.answers(seed),
-                    study.answered(variant),
+                    looking.with_samples(asked) if variant is study.own else asked,
                     study.located,
                     machine,
                     study.folder.path / variant.training(seed) / "adapter",
@@ -289,7 +290,7 @@ def _finish(
     study: Study, seconds: float, memory: artifacts.PeakMemory, progress: Progress
 ) -> Results:
     """Scores, verdicts and the files people read: `results.json`, `report.html`."""
-    from lowres import plan, report, scoring
+    from lowres import looking, plan, report, scoring
 
     folder, labelled = study.folder, study.labelled
     results = scoring.collect(
@@ -311,6 +312,9 @@ def _finish(
             micro_batch=_micro_batch(study),
         ),
     )
+    tokenizer = study.shared.tokenizer(study.own.located)
+    seen = looking.look(results, study.recipe, labelled, tokenizer, folder)
+    results = results.model_copy(update={"symptoms": seen})
     text = json.dumps(results.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
     artifacts.write_text(folder.path / "results.json", text + "\n")
     report.write_report(results, folder.path / "report.html")

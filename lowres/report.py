@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lowres import charts, figures, gains, learning
+from lowres import charts, doubts, figures, gains, learning
 from lowres.comparing import OVER_TARGETS
 from lowres.figures import ADAPTER, MISSING, Figure, LanguageRow, Summary, number
 from lowres.variants import OLD_VOCABULARY
@@ -94,6 +94,7 @@ def summary_table(results: Results) -> Group:
     blocks: list[RenderableType] = [table, answer, Text(INTERVAL_NOTE, style="dim")]
     blocks += _gains_table(results, summary)
     blocks += learning.table(results)
+    blocks += doubts.table(results)
     blocks += [Text.assemble(("! ", "bold yellow"), warning) for warning in results.warnings]
     return Group(*blocks)
 
@@ -287,6 +288,8 @@ def _view(results: Results) -> dict[str, Any]:
         ],
         "gains": gains.of(results, summary.metric),
         "learning": learning.of(results.learning),
+        "symptom_lines": doubts.of(results.symptoms),
+        "symptom_note": doubts.NOTE,
         "learning_note": learning.NOTE,
         "learning_charts": charts.learning_charts(results.learning),
         "names": {language.code: language for language in results.languages},

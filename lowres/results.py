@@ -257,6 +257,33 @@ class DrawRecord(Row):
     ids: list[str]
 
 
+class Symptom(Row):
+    """One thing that spoils a transfer, looked for in one language.
+
+    `figure` says what `value` is; `low`, `high`: its 95% interval, where there is one; `n`: what it
+    was measured on. *Found*: p < 0.05 over all targets together, and large; *possible*: one test
+    set alone suggests it. `advice` is empty where there is no sign.
+    """
+
+    name: Literal[
+        "domain shift",
+        "negative transfer",
+        "forgetting",
+        "over-fitting",
+        "tokenisation",
+        "label shift",
+    ]
+    language: str
+    figure: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int
+    verdict: Literal["found", "possible", "no sign"]
+    says: str
+    advice: str
+
+
 class DataRecord(Row):
     language: str
     split: str
@@ -289,6 +316,7 @@ class Results(BaseModel):
     draws: list[DrawRecord] = Field(default_factory=list)
     extension: ExtensionRecord | None = None
     adaptations: list[AdaptationRecord] = Field(default_factory=list)
+    symptoms: list[Symptom] = Field(default_factory=list)
     resources: Resources
     warnings: list[str]
     versions: dict[str, str]

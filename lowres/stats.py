@@ -65,7 +65,7 @@ def score(
     seed: int = 0,
 ) -> Interval:
     """The metric (a name in `lowres/metrics`) with its interval; `ValueError` for no examples."""
-    value, draws = _bootstrap(metric, gold, predicted, labels, resamples, seed)
+    value, draws = bootstrap(metric, gold, predicted, labels, resamples, seed)
     low, high = np.percentile(draws, (2.5, 97.5))
     return Interval(value, float(low), float(high), len(gold))
 
@@ -84,7 +84,7 @@ def mean_score(
     """
     if not tests:
         raise ValueError(f"mean of {metric} over no test sets")
-    found = [_bootstrap(metric, *test, labels, resamples, seed) for test in tests]
+    found = [bootstrap(metric, *test, labels, resamples, seed) for test in tests]
     low, high = np.percentile(np.mean([draws for _, draws in found], axis=0), (2.5, 97.5))
     value = float(np.mean([value for value, _ in found]))
     return Interval(value, float(low), float(high), sum(len(gold) for gold, _ in tests))
@@ -120,8 +120,8 @@ def paired_mean(
     """
     deltas, all_draws = [], []
     for gold, a, b in tests:
-        value_a, draws_a = _bootstrap(metric, gold, a, labels, resamples, seed)
-        value_b, draws_b = _bootstrap(metric, gold, b, labels, resamples, seed)
+        value_a, draws_a = bootstrap(metric, gold, a, labels, resamples, seed)
+        value_b, draws_b = bootstrap(metric, gold, b, labels, resamples, seed)
         deltas.append(value_a - value_b)
         all_draws.append(draws_a - draws_b)
     draws = np.mean(all_draws, axis=0)
@@ -129,6 +129,34 @@ def paired_mean(
     tails = ((draws <= 0).sum() + 1, (draws >= 0).sum() + 1)
     p = min(1.0, 2 * float(min(tails)) / (resamples + 1))
     return Delta(float(np.mean(deltas)), float(low), float(high), p)
+
+
+def bootstrap(
+    metric: str, gold: Answers, predicted: Answers, labels: Sequence[str], resamples: int, seed: int
+) -> tuple[float, Floats]:
+    """The metric on the test set and on every resample of it [resamples].
+
+    Raises `ValueError` for no examples.
+    """
+    if not len(gold):
+        raise ValueError(f"{metric} of no examples: the test set is empty")
+    module = registry.module("metrics", metric)
+    statistics: Floats = module.statistics(gold, predicted, labels)
+    value = float(module.from_statistics(statistics.sum(axis=0), labels))
+    sums = [counts @ statistics for counts in drawn(len(gold), resamples, seed)]
+    return value, module.from_statistics(np.concatenate(sums), labels)
+
+
+def drawn(examples: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often every example was drawn, [rows, examples] a chunk: rows are multinomial."""
+    generator = np.random.default_rng(seed)
+    rows = max(1, CHUNK_CELLS // examples)
+    for start in range(0, resamples, rows):
+        size = min(rows, resamples - start)
+        picked = generator.integers(examples, size=(size, examples))
+        picked += np.arange(size)[:, None] * examples
+        counts = np.bincount(picked.ravel(), minlength=size * examples)
+        yield counts.reshape(size, examples).astype(np.float64)
 
 
 def collapsed(predicted: Answers, gold: Answers) -> bool:
@@ -214,28 +242,3 @@ def _flat(answers: Answers) -> Iterator[str]:
             yield answer
         else:
             yield from answer
-
-
-def _bootstrap(
-    metric: str, gold: Answers, predicted: Answers, labels: Sequence[str], resamples: int, seed: int
-) -> tuple[float, Floats]:
-    """The metric on the test set and on every resample of it [resamples]."""
-    if not len(gold):
-        raise ValueError(f"{metric} of no examples: the test set is empty")
-    module = registry.module("metrics", metric)
-    statistics: Floats = module.statistics(gold, predicted, labels)
-    value = float(module.from_statistics(statistics.sum(axis=0), labels))
-    sums = [counts @ statistics for counts in _resamples(len(gold), resamples, seed)]
-    return value, module.from_statistics(np.concatenate(sums), labels)
-
-
-def _resamples(examples: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """How often every example was drawn, [rows, examples] a chunk: rows are multinomial."""
-    generator = np.random.default_rng(seed)
-    rows = max(1, CHUNK_CELLS // examples)
-    for start in range(0, resamples, rows):
-        size = min(rows, resamples - start)
-        drawn = generator.integers(examples, size=(size, examples))
-        drawn += np.arange(size)[:, None] * examples
-        counts = np.bincount(drawn.ravel(), minlength=size * examples)
-        yield counts.reshape(size, examples).astype(np.float64)

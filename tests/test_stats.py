@@ -42,7 +42,7 @@ def test_the_same_seed_gives_the_same_interval_whatever_the_chunks(
 
 @given(st.integers(1, 30), st.integers(1, 50))
 def test_every_resample_draws_as_many_examples_as_there_are(examples: int, resamples: int) -> None:
-    counts = np.concatenate(list(stats._resamples(examples, resamples, 0)))
+    counts = np.concatenate(list(stats.drawn(examples, resamples, 0)))
     assert counts.shape == (resamples, examples)
     assert (counts.sum(axis=1) == examples).all()
 
