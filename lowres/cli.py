@@ -137,7 +137,7 @@ def validate(
     study = recipe_loading.load(recipe, overrides or [])
     from lowres import bases, bilingual, corpus, material
     from lowres.data import check_files
-    from lowres.preparation import kept_files
+    from lowres.preparation import check_prebuilt, kept_files
 
     bases.check_name(study.base.name)
     check_files(study)
@@ -145,6 +145,7 @@ def validate(
         material.check_files(study.text, study.languages.targets)
     for number in range(len(study.train.augment)):
         bilingual.files(study, number)
+    check_prebuilt(study)
     for key, name in kept_files(study):
         corpus.check_start(Path(name).expanduser(), key)
     typer.echo(f"{recipe}: valid")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lowres import artifacts, corpus, prebuilt
 from lowres.artifacts import RunFolder
+from lowres.errors import DataError
 from lowres.progress import Progress
 from lowres.recipe import Recipe
 from lowres.recipe_loading import identity
@@ -117,10 +118,9 @@ def make(
     if options is not None:
         adapt.check_base(options.objective, located)
     texts = material.load(recipe.text, recipe.languages.targets) if recipe.text else ()
-    if _extends(recipe):
-        for name in recipe.tokenizer.extend.prebuilt:
-            learnt = prebuilt.read(name).provenance["learned_from"]
-            texts = material.with_notes_on(texts, learnt, f"tokenizer.extend.prebuilt {name}")
+    for name in _prebuilt(recipe):
+        learnt = prebuilt.read(name).provenance["learned_from"]
+        texts = material.with_notes_on(texts, learnt, f"tokenizer.extend.prebuilt {name}")
     if options is None:
         material.say_notes(texts, progress)
     inputs = _inputs(recipe, located, texts)
@@ -213,13 +213,27 @@ def _inputs(recipe: Recipe, located: LocatedBase, texts: tuple[LanguageText, ...
         path = Path(name).expanduser()
         corpus.check_start(path, key)
         kept[name] = artifacts.file_hash(path)
-    extend = recipe.tokenizer.extend if recipe.tokenizer else None
-    taken = [prebuilt.read(name).pieces for name in (extend.prebuilt if extend else ())]
+    taken = [prebuilt.read(name).pieces for name in _prebuilt(recipe)]
     if recipe.adapt is not None and recipe.adapt.adapter is not None:
         from lowres import finished
 
         taken = [*taken, tuple(finished.digests(recipe))]
     return artifacts.fingerprint([sections, where, learnt, kept, *([taken] if taken else [])])
+
+
+def check_prebuilt(recipe: Recipe) -> None:
+    """Raise `DataError` for a prebuilt extension that there is none of, or of two vocabularies."""
+    found = [prebuilt.read(name) for name in _prebuilt(recipe)]
+    if len({one.provenance["vocabulary_sha256"] for one in found}) > 1:
+        raise DataError(
+            f"tokenizer.extend.prebuilt: {', '.join(one.name for one in found)} extend different "
+            "vocabularies; name those of one"
+        )
+
+
+def _prebuilt(recipe: Recipe) -> tuple[str, ...]:
+    extend = recipe.tokenizer.extend if recipe.tokenizer else None
+    return extend.prebuilt if extend else ()
 
 
 def kept_files(recipe: Recipe) -> list[tuple[str, str]]:
