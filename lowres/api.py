@@ -78,7 +78,7 @@ class Recipe(recipe.Recipe):
         """
         from lowres import bases, bilingual, corpus, material, shots
         from lowres.data import check_files
-        from lowres.preparation import kept_files
+        from lowres.preparation import check_prebuilt, kept_files
 
         bases.check_name(self.base.name)
         check_files(self)
@@ -87,6 +87,7 @@ class Recipe(recipe.Recipe):
         for number in range(len(self.train.augment)):
             bilingual.files(self, number)
         shots.check_files(self)
+        check_prebuilt(self)
         for key, name in kept_files(self):
             corpus.check_start(Path(name).expanduser(), key)
 

@@ -42,11 +42,11 @@ def of(rows: Sequence[Symptom]) -> list[Line]:
     for name in symptoms.NAMES:
         its = [row for row in rows if row.name == name]
         if its:
-            parts = (
+            found, possible = (
                 tuple(sorted((s for s in its if s.verdict == verdict), key=lambda s: -abs(s.value)))
                 for verdict in ("found", "possible")
             )
-            lines.append(Line(name, *parts, len(its)))
+            lines.append(Line(name, found, possible, len(its)))
     return lines
 
 
