@@ -16,13 +16,26 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 __version__ = "0.1.0"
-__all__ = ["Recipe", "Run", "__version__", "diagnose", "extend", "load", "run"]
+__all__ = [
+    "LowResClassifier",
+    "LowResTagger",
+    "Recipe",
+    "Run",
+    "__version__",
+    "diagnose",
+    "extend",
+    "load",
+    "run",
+]
 
 if TYPE_CHECKING:
     from lowres.api import Recipe, Run, diagnose, extend, run
+    from lowres.estimators import LowResClassifier, LowResTagger
     from lowres.predict import load
 else:
     _HOMES: Final = {
+        "LowResClassifier": "estimators",
+        "LowResTagger": "estimators",
         "Recipe": "api",
         "Run": "api",
         "diagnose": "api",

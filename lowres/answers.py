@@ -112,6 +112,24 @@ def every_share(
     return means
 
 
+def word_shares(
+    windows: Dataset, logits: Sequence[npt.NDArray[np.float32]], sizes: Sequence[int]
+) -> list[npt.NDArray[np.float64]]:
+    """Probabilities of all tags of every word: [words, labels] a sentence of `sizes` words."""
+    from lowres.tasks import _windows
+
+    found = [np.zeros((size, logits[0].shape[-1])) for size in sizes]
+    owners = _windows.column(windows, "words")
+    for index, owner, scores in zip(
+        _windows.column(windows, "example"), owners, logits, strict=True
+    ):
+        places = [place for place, word in enumerate(owner) if word >= 0]
+        if places:
+            words = [owner[place] for place in places]
+            found[index][words] = _windows.probabilities(np.asarray(scores)[places])
+    return found
+
+
 def columns(labels: Sequence[str], tagging: bool, every: bool) -> tuple[str, ...]:
     """Names of the columns in CSV: `predicted`, `probability`; for tagging `words`, with BIO tags
     `entities`; `p(label)` of every label where they are asked for."""

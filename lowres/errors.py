@@ -44,6 +44,10 @@ class DataError(LowresError):
     """A data file or data set that cannot be read as the recipe says; names file:line."""
 
 
+class InputError(DataError, ValueError):
+    """What a function or an estimator was given in Python is not what it takes."""
+
+
 class BaseModelError(LowresError):
     """A base that cannot be found, loaded or used as an encoder."""
 

@@ -77,10 +77,14 @@ def label_set(parts: Sequence[Part]) -> tuple[str, ...]:
     BIO tags come with their partner (`I-LOC` where only `B-LOC` was seen), so that a prediction
     can be repaired into a legal sequence.
     """
-    found: set[str] = set().union(*(names for part in parts for names in names_of(part)))
+    return ordered(set().union(*(names for part in parts for names in names_of(part))))
+
+
+def ordered(found: set[str]) -> tuple[str, ...]:
+    """As `label_set`, of the names that were found."""
     if is_bio(found):
         families = {name[2:] for name in found if name != OUTSIDE}
-        found |= {f"{prefix}-{family}" for family in families for prefix in "BI"}
+        found = found | {f"{prefix}-{family}" for family in families for prefix in "BI"}
     return tuple(sorted(found, key=lambda name: (name != OUTSIDE, name)))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
 from lowres import (
@@ -33,6 +34,10 @@ from lowres.hardware import Hardware, detect
 from lowres.recipe import Base
 from lowres.tasks import TaskOptions
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Shares = npt.NDArray[np.float64]
 CHUNK: Final = 1024
 """Lines answered at a time: enough to sort by length, little enough to hold."""
 BATCH_TOKENS: Final = {"cpu": 1024, "cuda": 4096}
@@ -45,7 +50,6 @@ _WINDOW: Final = 512
 _FEATURES: Final = "FEATURE_EXTRACTION"
 """peft's word for an encoder without a head."""
 KEPT = Path("trim") / trimming.FILE
-META_KEYS = {"base", "labels", "max_tokens", "quantization", "task"}
 
 
 @dataclass(frozen=True)
@@ -102,23 +106,52 @@ class Adapter:
     def _tags(self) -> bool:
         return self.task.model_class == "TokenClassification"
 
-    def _answered(self, lines: Iterable[str], every: bool, source: str) -> Iterator[Answer]:
+    def predict_proba(self, texts: Iterable[str]) -> Shares | list[Shares]:
+        """Probabilities of all labels, in the order of `labels`.
+
+        [texts, labels]; for tagging a list, [words, labels] a text. Lines are those of `stream`,
+        and so are the errors.
+        """
+        if isinstance(texts, str):
+            raise DataError("this takes several texts: give [text] for one")
+        found: list[Shares] = []
+        for chunk in input_lines.chunks(texts, CHUNK, "texts", self._read):
+            found += self.shares(_columns(chunk))
+        return found if self._tags() else np.array(found).reshape(-1, len(self.labels))
+
+    def shares(self, columns: Mapping[str, Sequence[Any]]) -> list[Shares]:
+        """As `predict_proba`, of examples in columns: `text`, `text_pair`, `tokens`."""
+        found: list[Shares] = []
+        first = next(iter(columns))
+        for start in range(0, len(columns[first]), CHUNK):
+            part = {name: list(rows[start : start + CHUNK]) for name, rows in columns.items()}
+            _, windows, values = self._computed(part)
+            if self._tags():
+                sizes = [len(tokens) for tokens in part["tokens"]]
+                found += answers.word_shares(windows, values, sizes)
+            else:
+                found += [*answers.every_share(windows, values, len(part[first]))]
+        return found
+
+    def _computed(self, columns: Mapping[str, list[Any]]) -> tuple[Dataset, Dataset, list[Any]]:
+        """Examples, their windows and the logits of those."""
         from datasets import Dataset
 
+        examples = Dataset.from_dict(columns)
+        windows = self.task.encode(examples, self.tokenizer, self.labels, self.max_tokens)
+        if self.unread is not None:
+            self.unread.add(windows["input_ids"])
+        pad_id = int(self.tokenizer.pad_token_id or 0)
+        values = few_shapes.logits(self.network, windows, pad_id, self.hardware, self.batch_tokens)
+        if not all(np.isfinite(value).all() for value in values):
+            raise RunError("the adapter gives numbers that are not finite; train it again")
+        return examples, windows, values
+
+    def _answered(self, lines: Iterable[str], every: bool, source: str) -> Iterator[Answer]:
         bio = answers.is_bio(self.labels)
         for chunk in input_lines.chunks(lines, CHUNK, source, self._read):
-            fields = [row for _, row in chunk]
-            columns = {name: [row[name] for row in fields] for name in fields[0]}
-            examples = Dataset.from_dict(columns)
-            windows = self.task.encode(examples, self.tokenizer, self.labels, self.max_tokens)
-            if self.unread is not None:
-                self.unread.add(windows["input_ids"])
-            pad_id = int(self.tokenizer.pad_token_id or 0)
-            values = few_shapes.logits(
-                self.network, windows, pad_id, self.hardware, self.batch_tokens
-            )
-            if not all(np.isfinite(value).all() for value in values):
-                raise RunError("the adapter gives numbers that are not finite; train it again")
+            columns = _columns(chunk)
+            examples, windows, values = self._computed(columns)
             found = self.task.decode(examples, windows, values, self.labels)
             shares = answers.every_share(windows, values, len(chunk)) if every else None
             for at, predicted in enumerate(found):
@@ -149,6 +182,10 @@ class Adapter:
                 "words: split it"
             )
         return line, fields
+
+
+def _columns(chunk: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, list[Any]]:
+    return {name: [row[name] for _, row in chunk] for name in chunk[0][1]}
 
 
 def find(path: Path) -> Path:
@@ -188,28 +225,6 @@ def locate(name: str, folder: Path, allow_pickle: bool = False) -> bases.Located
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     known = name if name in bases.ROWS else config["base_model_name_or_path"]
     return bases.locate(known, config.get("revision"), allow_pickle)
-
-
-def _meta(folder: Path) -> dict[str, Any]:
-    """An adapter's `labels.json`. Raises `RunError` for one that lowres has not written."""
-    file = folder / adapter_files.LABELS_FILE
-    try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        meta = None
-    if not isinstance(meta, dict) or META_KEYS - meta.keys():
-        raise RunError(
-            f"{file}: expected a JSON object with {', '.join(sorted(META_KEYS))}, as `lowres run` "
-            "writes it; copy the adapter again"
-        )
-    labels, longest = meta["labels"], meta["max_tokens"]
-    named = isinstance(labels, list) and labels and all(isinstance(one, str) for one in labels)
-    if not named or not isinstance(longest, int) or not isinstance(meta["base"], str):
-        raise RunError(
-            f"{file}: expected labels as a list of names, max_tokens as a number, base as a name; "
-            "copy the adapter again"
-        )
-    return meta
 
 
 def task_of(meta: dict[str, Any]) -> TaskOptions:
@@ -273,7 +288,7 @@ def _of_lowres(
     allow_pickle: bool,
     trimmed: bool,
 ) -> Adapter:
-    meta = _meta(folder)
+    meta = adapter_files.read_meta(folder)
     task = task_of(meta)
     try:
         options = Base(

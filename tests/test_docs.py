@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -97,6 +99,44 @@ def test_tables_are_whole(hooks, name):
         if cells and widths and widths[-1]:
             assert cells == widths[-1], line
         widths.append(cells)
+
+
+def test_the_defaults_that_are_explained_are_those_of_the_code():
+    from lowres.recipe_loading import schema
+
+    tree = schema()
+    page = (ROOT / "docs" / "explanation" / "defaults.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z_.]+)` \| `(.+?)` \|", page, flags=re.M)
+    assert len(rows) > 30
+    for key, said in rows:
+        part = tree
+        for name in key.split("."):
+            options = [part, *part.get("anyOf", ())]
+            (reference,) = [o["$ref"] for o in options if "$ref" in o] or [None]
+            part = tree["$defs"][reference.rsplit("/", 1)[-1]] if reference else part
+            part = part["properties"][name]
+        assert yaml.safe_load(said.replace("e-", ".0e-")) == part["default"], key
+    named = {key for key, _ in rows}
+    numbers = {
+        f"{section.lower()}.{key}"
+        for section in ("Lora", "Train")
+        for key, value in tree["$defs"][section]["properties"].items()
+        if isinstance(value.get("default"), float)
+    }
+    assert numbers <= named, "a number that nobody explains"
+
+
+def test_every_name_of_the_package_is_in_the_reference():
+    import lowres
+
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    written = re.findall(r"^::: lowres\.(\S+)", page, flags=re.M)
+    for name in set(lowres.__all__) - {"__version__"}:
+        assert name in {place.rsplit(".", 1)[-1] for place in written}, name
+    for place in written:
+        module, _, name = place.rpartition(".")
+        found = importlib.import_module(f"lowres.{module}" if module else f"lowres.{name}")
+        assert not module or getattr(found, name).__doc__, place
 
 
 def test_pages_of_the_menu_exist():
