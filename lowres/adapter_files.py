@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LABELS_FILE = "labels.json"
 TOKENIZER_FILE = "tokenizer.json"
+META_KEYS = {"base", "labels", "max_tokens", "quantization", "task"}
 
 
 def save_adapter(
@@ -133,6 +134,28 @@ def _check_whole(network: PeftModel, folder: Path, has_rows: bool) -> None:
             f"{folder}: is no adapter of this base: {len(wanted - stored)} weights are missing and "
             f"{len(stored - wanted)} are too many ({first}); give the base that it was trained on"
         )
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """An adapter's `labels.json`. Raises `RunError` for one that lowres has not written."""
+    file = folder / LABELS_FILE
+    try:
+        meta = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        meta = None
+    if not isinstance(meta, dict) or META_KEYS - meta.keys():
+        raise RunError(
+            f"{file}: expected a JSON object with {', '.join(sorted(META_KEYS))}, as `lowres run` "
+            "writes it; copy the adapter again"
+        )
+    labels, longest = meta["labels"], meta["max_tokens"]
+    named = isinstance(labels, list) and labels and all(isinstance(one, str) for one in labels)
+    if not named or not isinstance(longest, int) or not isinstance(meta["base"], str):
+        raise RunError(
+            f"{file}: expected labels as a list of names, max_tokens as a number, base as a name; "
+            "copy the adapter again"
+        )
+    return meta
 
 
 def check(folder: Path, meta: Mapping[str, Any], located: bases.LocatedBase) -> None:

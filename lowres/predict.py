@@ -50,7 +50,6 @@ _WINDOW: Final = 512
 _FEATURES: Final = "FEATURE_EXTRACTION"
 """peft's word for an encoder without a head."""
 KEPT = Path("trim") / trimming.FILE
-META_KEYS = {"base", "labels", "max_tokens", "quantization", "task"}
 
 
 @dataclass(frozen=True)
@@ -228,28 +227,6 @@ def locate(name: str, folder: Path, allow_pickle: bool = False) -> bases.Located
     return bases.locate(known, config.get("revision"), allow_pickle)
 
 
-def _meta(folder: Path) -> dict[str, Any]:
-    """An adapter's `labels.json`. Raises `RunError` for one that lowres has not written."""
-    file = folder / adapter_files.LABELS_FILE
-    try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        meta = None
-    if not isinstance(meta, dict) or META_KEYS - meta.keys():
-        raise RunError(
-            f"{file}: expected a JSON object with {', '.join(sorted(META_KEYS))}, as `lowres run` "
-            "writes it; copy the adapter again"
-        )
-    labels, longest = meta["labels"], meta["max_tokens"]
-    named = isinstance(labels, list) and labels and all(isinstance(one, str) for one in labels)
-    if not named or not isinstance(longest, int) or not isinstance(meta["base"], str):
-        raise RunError(
-            f"{file}: expected labels as a list of names, max_tokens as a number, base as a name; "
-            "copy the adapter again"
-        )
-    return meta
-
-
 def task_of(meta: dict[str, Any]) -> TaskOptions:
     """The task that `labels.json` names. Raises `RunError` for none that is known."""
     try:
@@ -311,7 +288,7 @@ def _of_lowres(
     allow_pickle: bool,
     trimmed: bool,
 ) -> Adapter:
-    meta = _meta(folder)
+    meta = adapter_files.read_meta(folder)
     task = task_of(meta)
     try:
         options = Base(

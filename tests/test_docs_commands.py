@@ -191,9 +191,7 @@ def test_every_page_with_commands_is_read_here() -> None:
     [
         "README.md",
         "docs/index.md",
-        "docs/how-to/strategies.md",
-        "docs/how-to/no-gpu.md",
-        "docs/how-to/colab.md",
+        *(f"docs/how-to/{n}.md" for n in ("strategies", "no-gpu", "colab")),
     ],
 )
 def test_the_pages_do_what_they_say(reader: Reader, page: str) -> None:
