@@ -21,6 +21,9 @@ ITERATIONS = 6
 MOST_LINES = 20_000
 """Lines used; memory grows with the product of both lengths: about 100 MB a thousand lines of 55
 tokens, of which a good extension saves half."""
+MOST_MEETINGS = 40_000_000
+"""Pairs of tokens that meet in a line, over all lines used: what memory goes by. Later lines are
+left out; 20,000 lines of 44 tokens on both sides stay."""
 LONGEST = 200
 """Longer lines are left out: everything meets everything in them."""
 LINES_AT_ONCE = 500
@@ -40,7 +43,8 @@ def align(pairs: Sequence[Pair], iterations: int = ITERATIONS) -> Alignment:
     """Align every target token type with pivot token types.
 
     Args:
-        pairs: lines as (target ids, pivot ids); no more than `MOST_LINES` are used.
+        pairs: lines as (target ids, pivot ids); no more than `MOST_LINES` are used, and than have
+            `MOST_MEETINGS`.
         iterations: of expectation maximisation.
     """
     kept = [(t, p) for t, p in pairs if 0 < len(t) <= LONGEST and 0 < len(p) <= LONGEST]
@@ -48,6 +52,8 @@ def align(pairs: Sequence[Pair], iterations: int = ITERATIONS) -> Alignment:
     if not kept:
         empty = np.zeros(0, dtype=np.int64)
         return Alignment(empty, empty, np.zeros(0))
+    meeting = np.cumsum([len(target) * len(pivot) for target, pivot in kept])
+    kept = kept[: max(1, int(np.searchsorted(meeting, MOST_MEETINGS, side="right")))]
     width = 1 + max(int(pivot.max()) for _, pivot in kept)
     parts = [kept[at : at + LINES_AT_ONCE] for at in range(0, len(kept), LINES_AT_ONCE)]
     types = np.unique(np.concatenate([np.unique(_keys(part, width)) for part in parts]))

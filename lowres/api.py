@@ -73,12 +73,13 @@ class Recipe(recipe.Recipe):
         """Whether everything that the recipe names is there; reads the beginning of raw text only.
 
         Raises:
-            DataError: names every file of labelled data that is missing, or the first of raw text.
+            DataError: names every file of labelled data that is missing, or the first of raw text;
+                or a prebuilt extension that there is none of.
             BaseModelError: for a base that no name, folder or Hub id can be.
         """
         from lowres import bases, bilingual, corpus, material, shots
         from lowres.data import check_files
-        from lowres.preparation import kept_files
+        from lowres.preparation import check_prebuilt, kept_files
 
         bases.check_name(self.base.name)
         check_files(self)
@@ -87,6 +88,7 @@ class Recipe(recipe.Recipe):
         for number in range(len(self.train.augment)):
             bilingual.files(self, number)
         shots.check_files(self)
+        check_prebuilt(self)
         for key, name in kept_files(self):
             corpus.check_start(Path(name).expanduser(), key)
 

@@ -109,6 +109,15 @@ def _existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
 
 
+def follow_umask(folder: Path) -> None:
+    """Give private files (0600, as safetensors writes its own) the rights that new files have."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.is_symlink() and file.stat().st_mode & 0o777 == 0o600:
+            file.chmod(0o666 & ~mask)
+
+
 @contextmanager
 def new_folder(final: Path, option: str) -> Iterator[Path]:
     """A folder beside `final` to write into, renamed when the block ends well, else removed.
@@ -122,6 +131,7 @@ def new_folder(final: Path, option: str) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         yield partial
+        follow_umask(partial)
         if final.exists():
             final.rmdir()
         partial.rename(final)
@@ -315,6 +325,7 @@ class RunFolder:
         if energy.kwh is not None:
             stage.notes["energy_kwh"] = energy.kwh
         marker.unlink()
+        follow_umask(partial)
         outputs = {
             f.relative_to(partial).as_posix(): file_hash(f)
             for f in sorted(partial.rglob("*"))

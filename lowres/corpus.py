@@ -16,6 +16,9 @@ from lowres.errors import DataError
 
 LONGEST_LINE_BYTES: Final = 64 * 2**20
 """A line is held in memory; what is longer has lost its line ends."""
+LONGEST_LINE: Final = 10_000
+"""Characters that are learnt from in a line: a longer one is no sentence, and what works on whole
+lines would take minutes and gigabytes for a line of some MB."""
 SCRIPT_AT_LEAST: Final = 0.5
 """Below this share of letters in the declared script, a text is refused."""
 SCRIPT_WARNED: Final = 0.85
@@ -98,6 +101,14 @@ def texts(path: Path, key: str = "--text") -> Iterator[str]:
     """The lines that hold something, stripped. Raises as `lines` does."""
     check_start(path, key)
     return (stripped for line in _decoded(path, key) if (stripped := line.strip()))
+
+
+def begun(line: str) -> str:
+    """A line, or the beginning of one over `LONGEST_LINE` characters, cut at a space if it can."""
+    if len(line) <= LONGEST_LINE:
+        return line
+    space = line.rfind(" ", 1, LONGEST_LINE)
+    return line[: space if space > 0 else LONGEST_LINE]
 
 
 def check_start(path: Path, key: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,7 @@ def kept_text(files: Sequence[str], targets: Sequence[str]) -> dict[str, list[st
         every = corpus.texts(path, "tokenizer.extend.keep")
         # beside the package's own of the same language, not in its place
         label = path.stem if path.stem not in keep else name
-        keep[label] = [line for _, line in zip(range(KEPT_LINES), every, strict=False)]
+        keep[label] = [corpus.begun(line) for line in islice(every, KEPT_LINES)]
     return keep
 
 
@@ -236,8 +237,7 @@ def _start(
 
 def _ids(tokenizer: PreTrainedTokenizerBase, lines: Sequence[str]) -> list[np.ndarray]:
     backend: Any = tokenizer.backend_tokenizer
-    encoded = backend.encode_batch_fast(list(lines), add_special_tokens=False)
-    return [np.asarray(e.ids, dtype=np.int64) for e in encoded]
+    return vocabulary.encoded(backend, lines)
 
 
 def _both(

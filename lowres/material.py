@@ -43,7 +43,7 @@ class LanguageText:
     def lines(self) -> Iterator[str]:
         """Lines to learn from, without blank and held-out ones, as they are asked for."""
         every = islice(corpus.lines(self.path, "text.files"), self.learning_lines)
-        stripped = (line.strip() for line in every)
+        stripped = (_cleaned(line) for line in every)
         return (line for line in stripped if line and line not in self.held_set)
 
     def sample(self) -> list[str]:
@@ -54,7 +54,7 @@ class LanguageText:
     def held(self) -> list[str]:
         """The lines that nothing is learnt from."""
         rest = islice(corpus.lines(self.path, "text.files"), self.learning_lines, None)
-        return [line.strip() for line in rest if line.strip()]
+        return [cleaned for line in rest if (cleaned := _cleaned(line))]
 
     @cached_property
     def held_set(self) -> frozenset[str]:
@@ -157,7 +157,10 @@ def _named(text: Text, language: str) -> str:
 
 def _language(text: Text, language: str) -> LanguageText:
     path = Path(_named(text, language)).expanduser()
-    total = sum(1 for _ in corpus.lines(path, "text.files"))
+    total = long = 0
+    for line in corpus.lines(path, "text.files"):
+        total += 1
+        long += len(line) > corpus.LONGEST_LINE
     if total < SMALLEST_TEXT * text.held_out:
         raise DataError(
             f"text.files {path}: {total} lines, of which text.held_out {text.held_out} would be "
@@ -166,6 +169,11 @@ def _language(text: Text, language: str) -> LanguageText:
         )
     warning = corpus.check_script(path, language)
     notes = [warning] if warning else []
+    if long:
+        notes.append(
+            f"{long:,} lines have more than {corpus.LONGEST_LINE:,} characters and are read by "
+            "their beginnings: give one sentence a line"
+        )
     learning = total - text.held_out
     alone = LanguageText(language, path, learning, (), (), _lexicon(text, language), ())
     if next(alone.lines(), None) is None:
@@ -180,10 +188,11 @@ def _language(text: Text, language: str) -> LanguageText:
     if found is None:
         return replace(alone, notes=tuple(notes))
     before = sum(number <= learning for number in found.line_numbers)
+    pairs = tuple((corpus.begun(line), corpus.begun(other)) for line, other in found.pairs)
     return replace(
         alone,
-        learning_pairs=tuple(p for p in found.pairs[:before] if p[0] not in alone.held_set),
-        held_pairs=found.pairs[before:],
+        learning_pairs=tuple(p for p in pairs[:before] if p[0] not in alone.held_set),
+        held_pairs=pairs[before:],
         notes=(*notes, *found.notes),
     )
 
@@ -191,7 +200,11 @@ def _language(text: Text, language: str) -> LanguageText:
 def _repeats(text: LanguageText) -> int:
     """How many of the lines to learn from stand among the held-out ones too."""
     every = islice(corpus.lines(text.path, "text.files"), text.learning_lines)
-    return sum(line.strip() in text.held_set for line in every)
+    return sum(_cleaned(line) in text.held_set for line in every)
+
+
+def _cleaned(line: str) -> str:
+    return corpus.begun(line.strip())
 
 
 def _pairs(text: Text, language: str, path: Path) -> Pairs | None:

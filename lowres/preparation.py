@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lowres import artifacts, corpus, few_shot, prebuilt
 from lowres.artifacts import RunFolder
+from lowres.errors import DataError
 from lowres.progress import Progress
 from lowres.recipe import Recipe
 from lowres.recipe_loading import identity
@@ -217,6 +218,21 @@ def _inputs(recipe: Recipe, located: LocatedBase, texts: tuple[LanguageText, ...
 
         taken = [*taken, tuple(finished.digests(recipe))]
     return artifacts.fingerprint([sections, where, learnt, kept, *([taken] if taken else [])])
+
+
+def check_prebuilt(recipe: Recipe) -> None:
+    """Raise `DataError` for a prebuilt extension that there is none of, or of two vocabularies."""
+    found = [prebuilt.read(name) for name in _prebuilt(recipe)]
+    if len({one.provenance["vocabulary_sha256"] for one in found}) > 1:
+        raise DataError(
+            f"tokenizer.extend.prebuilt: {', '.join(one.name for one in found)} extend different "
+            "vocabularies; name those of one"
+        )
+
+
+def _prebuilt(recipe: Recipe) -> tuple[str, ...]:
+    extend = recipe.tokenizer.extend if recipe.tokenizer else None
+    return extend.prebuilt if extend else ()
 
 
 def kept_files(recipe: Recipe) -> list[tuple[str, str]]:

@@ -67,6 +67,17 @@ class Extend(Section):
             raise ValueError(f"expected auto, or a whole number from 1 to 100000, not {value!r}")
         return value
 
+    @model_validator(mode="after")
+    def _learnt_or_taken(self) -> Extend:
+        if self.prebuilt:
+            idle = [key for key in ("pieces", "keep") if _is_given(self, key)]
+            if idle:
+                raise ValueError(
+                    "tokenizer.extend.prebuilt brings pieces that are chosen already: it leaves no "
+                    f"use for {_keys('tokenizer.extend', idle)}; leave one of the two out"
+                )
+        return self
+
     @field_validator("init")
     @classmethod
     def _known_init(cls, value: str) -> str:
@@ -92,6 +103,16 @@ class Tokenizer(Section):
         if self.extend is None and self.trim is None:
             raise ValueError("tokenizer says nothing: give tokenizer.extend or tokenizer.trim")
         return self
+
+
+OF_OBJECTIVES: dict[str, tuple[str, ...]] = {
+    "contrast": ("align", "both"),
+    "temperature": ("align", "both"),
+    "mask_share": ("mlm", "both"),
+    "whole_words": ("mlm", "both"),
+    "mlm_share": ("both",),
+}
+"""Keys of `adapt` that only some objectives use."""
 
 
 class Adapt(Section):
@@ -139,10 +160,8 @@ class Adapt(Section):
     def _made_or_taken(self) -> Adapt:
         if self.adapter is None:
             return self
-        for key, info in type(self).model_fields.items():
-            if key in ("adapter", "per_language", "controls"):
-                continue
-            if getattr(self, key) != info.default:
+        for key in type(self).model_fields:
+            if key not in ("adapter", "per_language", "controls") and _is_given(self, key):
                 raise ValueError(f"adapt.adapter is finished: it leaves no use for adapt.{key}")
         if self.per_language != ("{lang}" in self.adapter):
             raise ValueError(
@@ -151,10 +170,31 @@ class Adapt(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _used(self) -> Adapt:
+        users = {key: who for key, who in OF_OBJECTIVES.items() if _is_given(self, key)}
+        idle = [key for key, who in users.items() if self.objective not in who]
+        if idle and self.adapter is None:
+            fit = [n for n in registry.names("objectives") if all(n in users[key] for key in idle)]
+            raise ValueError(
+                f"adapt.objective {self.objective} has no use for {_keys('adapt', idle)}; leave "
+                f"that out, or set adapt.objective: {' or '.join(fit)}"
+            )
+        return self
+
     @field_validator("objective")
     @classmethod
     def _known_objective(cls, value: str) -> str:
         return _one_of("objective", value, registry.names("objectives"))
+
+
+def _is_given(section: Section, key: str) -> bool:
+    """Whether a key says anything else than its default."""
+    return bool(getattr(section, key) != type(section).model_fields[key].default)
+
+
+def _keys(section: str, keys: list[str]) -> str:
+    return " and ".join(f"{section}.{key}" for key in keys)
 
 
 def _one_of(what: str, value: str, known: tuple[str, ...]) -> str:

@@ -93,6 +93,8 @@ def _section(kind: type[Section], given: Mapping[str, Any], options: Mapping[str
         first = error.errors()[0]
         key = str(first["loc"][0]) if first["loc"] else ""
         said = str(first["ctx"]["error"]) if "error" in first.get("ctx", {}) else first["msg"]
+        if not key:  # of several keys together: they are named in what is said
+            raise LowresError(_in_options(said)) from None
         raise LowresError(f"{options.get(key, key)}: {said[0].lower()}{said[1:]}") from None
 
 

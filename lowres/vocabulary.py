@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -28,6 +28,8 @@ KNEE_SHARE = 0.01
 """`auto` goes on while 1,000 more pieces a language still save this share of the old tokens."""
 CURVE_EVERY = 10
 """Every tenth line is kept out of learning; the curve is measured on it."""
+LINES_AT_ONCE = 10_000
+"""Lines whose encodings exist at one time."""
 JUDGED_FROM = 40
 """Fewer different lines of a kept text all take part in the choice: half of them say nothing."""
 
@@ -200,7 +202,7 @@ class _Choice:
         self._learning = learning
         self._first = tokenizer_families.next_id(state)
         self._totals = {
-            language: max(1, sum(len(e) for e in _encoded(base, lines)))
+            language: max(1, sum(len(e) for e in encoded(base, lines)))
             for language, lines in learning.items()
         }
         unknown = family.unknown_id(state)  # type: ignore[attr-defined]
@@ -247,7 +249,7 @@ class _Choice:
         used = np.zeros(len(pieces))
         for language, lines in texts.items():
             total = self._totals.get(language, 1)
-            for ids in _encoded(tokenizer, lines):
+            for ids in encoded(tokenizer, lines):
                 new = ids[ids >= self._first] - self._first
                 np.add.at(used, new, 1 / total)
         return dict(zip(pieces, used.tolist(), strict=True))
@@ -278,7 +280,7 @@ class _Choice:
             unknown_id = self._family.unknown_id(self._state)  # type: ignore[attr-defined]
             shares, unknown, total = [], 0, 0
             for language, lines in measuring.items():
-                ids = np.concatenate([*_encoded(tokenizer, lines), np.zeros(0, dtype=np.int64)])
+                ids = np.concatenate([*encoded(tokenizer, lines), np.zeros(0, dtype=np.int64)])
                 before.setdefault(language, max(1, len(ids)))
                 shares.append(len(ids) / before[language])
                 unknown += int((ids == unknown_id).sum())
@@ -287,9 +289,15 @@ class _Choice:
         return points
 
 
-def _encoded(tokenizer: Tokenizer, lines: Lines) -> list[np.ndarray]:
-    found = tokenizer.encode_batch_fast(list(lines), add_special_tokens=False)
-    return [np.asarray(e.ids, dtype=np.int64) for e in found]
+def encoded(tokenizer: Any, lines: Lines) -> list[np.ndarray]:
+    """Ids of each line, no special ones; `LINES_AT_ONCE` encodings exist at a time, as one takes
+    some hundred bytes a piece."""
+    found: list[np.ndarray] = []
+    for at in range(0, len(lines), LINES_AT_ONCE):
+        some = list(lines[at : at + LINES_AT_ONCE])
+        batch = tokenizer.encode_batch_fast(some, add_special_tokens=False)
+        found += [np.asarray(each.ids, dtype=np.int64) for each in batch]
+    return found
 
 
 def _knee(curve: Sequence[CurvePoint], languages: int) -> int:
@@ -311,7 +319,7 @@ def changed_share(before: Tokenizer, after: Tokenizer, lines: Lines) -> float:
     """Share of lines whose ids differ."""
     if not lines:
         return 0.0
-    old, new = _encoded(before, lines), _encoded(after, lines)
+    old, new = encoded(before, lines), encoded(after, lines)
     return sum(not np.array_equal(a, b) for a, b in zip(old, new, strict=True)) / len(lines)
 
 

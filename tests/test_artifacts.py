@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -122,3 +123,21 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(RunError, match="the disk is full"):
         artifacts.write_text(file, "new")
     assert [f.read_text() for f in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_files_have_the_rights_that_new_files_have(tmp_path: Path, mask: int, mode: int) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    before = os.umask(mask)
+    try:
+        with artifacts.new_folder(tmp_path / "made", "--out") as folder:
+            save_file({"rows": np.zeros(3)}, folder / "rows.safetensors")
+        with RunFolder(tmp_path).stage("adapt", "a") as stage:
+            (stage.path / "adapter").mkdir()
+            save_file({"rows": np.zeros(3)}, stage.path / "adapter/rows.safetensors")
+    finally:
+        os.umask(before)
+    for name in ("made", "adapt/adapter"):
+        assert (tmp_path / name / "rows.safetensors").stat().st_mode & 0o777 == mode

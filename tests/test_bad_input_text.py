@@ -196,6 +196,17 @@ PARALLEL = ["--translation", "eng_Latn.txt"]
         ([*PARALLEL, "--batch", "1"], ["--batch: input should be"]),
         ([*PARALLEL, "--quantization", "2bit"], ["--quantization: input should be '8bit'"]),
         ([*PARALLEL, "--steps", "0"], ["--steps: input should be"]),
+        ([*PARALLEL, "--warmup", "1"], ["--warmup: input should be less than 1"]),
+        ([*PARALLEL, "--max-tokens", "3"], ["--max-tokens: input should be greater than"]),
+        ([*PARALLEL, "--temperature", "0"], ["--temperature: input should be greater than 0"]),
+        ([*PARALLEL, "--contrast", "nan"], ["--contrast: input should be a finite number"]),
+        (["--objective", "mlm", "--mask-share", "1.5"], ["--mask-share: input should be less"]),
+        (["--objective", "both", "--mlm-share", "0"], ["--mlm-share: input should be greater"]),
+        (
+            [*PARALLEL, "--whole-words", "--mlm-share", "0.4"],
+            ["--objective align has no use for --whole-words and --mlm-share", "--objective both"],
+        ),
+        (["--objective", "mlm", "--contrast", "2"], ["no use for --contrast", "align or both"]),
         ([*PARALLEL, "--extension", "eng_Latn"], ["--extension eng_Latn", "no extension.json"]),
         ([*PARALLEL, "--base", "./none"], ["./none: no such folder"]),
     ],
@@ -267,7 +278,10 @@ def test_an_extension_of_another_base(folder: Path, pieces: Path, tiny_base: Pat
         (["text.files={hau_Latn: a}"], ["names no file for tzm_Tfng", "text.languages"]),
         (["tokenizer.extend.pieces=90000"], ["the text offers", "or fewer"]),
         (["tokenizer.extend.keep=none.txt"], ["tokenizer.extend.keep none.txt: no such file"]),
-        (["tokenizer.extend.prebuilt=none"], ["prebuilt: unknown 'none'", "lowres tokenizer ls"]),
+        (
+            ["tokenizer.extend={prebuilt: none}"],
+            ["prebuilt: unknown 'none'", "lowres tokenizer ls"],
+        ),
         (["adapt.objective=mlm"], ["adapt.objective mlm", "no masked-LM head"]),
     ],
 )
@@ -284,6 +298,15 @@ def test_a_study(folder: Path, overrides: list[str], says: list[str]) -> None:
         (["text.lexicon=none.txt"], ["text.lexicon none.txt: no such file"]),
         (["tokenizer.extend.keep=none.txt"], ["tokenizer.extend.keep none.txt: no such file"]),
         (["tokenizer.trim.keep_text=none.txt"], ["trim.keep_text none.txt: no such file"]),
+        (
+            ["tokenizer.extend={prebuilt: xlmr-tzm_Tfgn}"],
+            ["tokenizer.extend.prebuilt: unknown", "did you mean 'xlmr-tzm_Tfng'"],
+        ),
+        (
+            ["tokenizer.extend.prebuilt=xlmr-tzm_Tfng", "tokenizer.extend.keep=eng_Latn.txt"],
+            ["no use for tokenizer.extend.pieces and tokenizer.extend.keep"],
+        ),
+        (["adapt.mask_share=0.3"], ["adapt.objective align has no use for adapt.mask_share"]),
     ],
 )
 def test_validate_looks_for_every_file(folder: Path, overrides: list[str], says: list[str]) -> None:

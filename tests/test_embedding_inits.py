@@ -292,3 +292,15 @@ def test_static_vectors_tell_company():
     alike = vectors.unit @ vectors.unit.T
     assert alike[0, 1] > 0.7
     assert alike[0, 2] < 0.3
+
+
+def test_alignment_uses_no_more_lines_than_memory_allows(monkeypatch):
+    from lowres import alignment
+
+    draw = np.random.default_rng(0)
+    pairs = [(draw.integers(0, 9, 5), draw.integers(0, 9, 4)) for _ in range(30)]
+    expected = alignment.align(pairs[:10])
+    monkeypatch.setattr(alignment, "MOST_MEETINGS", 10 * 5 * 4)
+    found = alignment.align(pairs)
+    np.testing.assert_array_equal(found.target, expected.target)
+    np.testing.assert_array_equal(found.weight, expected.weight)

@@ -103,3 +103,15 @@ def test_lexicon_line_that_is_no_entry(tmp_path, line):
     (tmp_path / "words.tsv").write_text(f"river\tcäŋ\n{line}\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"words\.tsv:2: expected `translation TAB word`"):
         material.read_lexicon(tmp_path / "words.tsv", "text.lexicon")
+
+
+def test_a_line_without_end_is_read_by_its_beginning(tmp_path):
+    pairs = sentences(80)
+    pairs[2] = ("word " * 5_000, "mot " * 6_000)
+    pairs[70] = ("w" * 30_000, "m" * 30_000)
+    (text,) = material.load(write(tmp_path, pairs), ())
+    longest = material.corpus.LONGEST_LINE
+    assert max(map(len, text.lines())) <= longest
+    assert max(map(len, text.held())) == longest
+    assert all(max(map(len, pair)) <= longest for pair in (*text.learning_pairs, *text.held_pairs))
+    assert any(note.startswith("2 lines have more than 10,000 characters") for note in text.notes)

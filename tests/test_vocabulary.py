@@ -128,3 +128,26 @@ def test_what_changes_is_said_of_lines_that_did_not_choose(tiny_unigram_base, tm
     said = extension.in_words(found)[-1]
     assert "that did not choose them: kept " in said
     assert f"{changed.share:.1%} of {changed.n}" in said
+
+
+def test_a_word_without_end_is_looked_at_in_part():
+    """10 MB without a space: each join would pass over all of it."""
+    from lowres.tokenizer_families import _merges
+
+    words = ["abcd" * 2_500_000, "efgh"]
+    found = _merges.learn(words, [1, 9], 100, lambda pair: len("".join(pair)) <= 16)
+    assert found == _merges.learn(
+        [word[: _merges.LONGEST_WORD] for word in words],
+        [1, 9],
+        100,
+        lambda pair: len("".join(pair)) <= 16,
+    )
+    assert ("e", "f") in found
+
+
+def test_of_very_many_words_the_frequent_ones_are_looked_at(monkeypatch):
+    from lowres.tokenizer_families import _merges
+
+    monkeypatch.setattr(_merges, "MOST_WORDS", 2)
+    found = _merges.learn(["ab", "cd", "ef"], [5, 9, 7], 10, lambda pair: True)
+    assert found == [("c", "d"), ("e", "f")]

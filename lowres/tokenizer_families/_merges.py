@@ -14,6 +14,11 @@ from collections.abc import Callable, Sequence
 Pair = tuple[str, str]
 AT_LEAST = 3
 """A pair that the text has less often is not joined."""
+MOST_WORDS = 200_000
+"""Different words that are looked at, the most frequent: half a minute, whatever the text."""
+LONGEST_WORD = 500
+"""Pieces of a word that are looked at. Each join passes over a whole word, so that one of a million
+pieces (a text that has lost its spaces) would take hours."""
 
 
 def learn(
@@ -24,9 +29,14 @@ def learn(
 ) -> list[Pair]:
     """Up to `size` pairs in the order in which they are joined, the most frequent first.
 
-    Ties go to the pair that sorts first, so that the same text gives the same pairs.
+    Ties go to the pair that sorts first, so that the same text gives the same pairs. Of very many
+    words and of very long ones a part is looked at, see `MOST_WORDS` and `LONGEST_WORD`.
     """
-    pieces = [list(word) for word in words]
+    if len(words) > MOST_WORDS:
+        # sorting keeps the order of equal counts
+        frequent = sorted(range(len(words)), key=lambda i: -counts[i])[:MOST_WORDS]
+        words, counts = [words[i] for i in frequent], [counts[i] for i in frequent]
+    pieces = [list(word[:LONGEST_WORD]) for word in words]
     frequency: Counter[Pair] = Counter()
     where: defaultdict[Pair, set[int]] = defaultdict(set)
     for index, word in enumerate(pieces):
