@@ -73,7 +73,8 @@ class Recipe(recipe.Recipe):
         """Whether everything that the recipe names is there; reads the beginning of raw text only.
 
         Raises:
-            DataError: names every file of labelled data that is missing, or the first of raw text.
+            DataError: names every file of labelled data that is missing, or the first of raw text;
+                or a prebuilt extension that there is none of.
             BaseModelError: for a base that no name, folder or Hub id can be.
         """
         from lowres import bases, bilingual, corpus, material, shots
