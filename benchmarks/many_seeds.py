@@ -88,14 +88,10 @@ def run(file: Path, out: Path, seeds: list[int]) -> tuple[float, float]:
 
 def mean_over_targets(out: Path) -> float:
     """Macro-F1 of the adapters over targets and seeds."""
-    averages = json.loads((out / "results.json").read_text(encoding="utf-8"))["averages"]
-    return float(
-        next(
-            a["mean"]
-            for a in averages
-            if (a["system"], a["metric"], a["over"]) == ("adapter", "macro_f1", "targets")
-        )
-    )
+    scores = json.loads((out / "results.json").read_text(encoding="utf-8"))["scores"]
+    wanted = ("adapter", "macro_f1", "target")
+    values = [s["value"] for s in scores if (s["system"], s["metric"], s["role"]) == wanted]
+    return round(sum(values) / len(values), 4)
 
 
 def main() -> None:

@@ -51,14 +51,20 @@ def whole(known: tuple[Any, ...], shared: Any) -> float:
     """Processor seconds of one seed as a run trains it."""
     from lowres import train
     from lowres.progress import Silent
+    from lowres.source_dev import SourceDev
 
+    judged = SourceDev.collapsed
+    # so few sentences may leave one answer to all; a second attempt would count twice
+    SourceDev.collapsed = lambda *given: judged(*given) and False  # type: ignore[method-assign]
     recipe, labelled, located, machine = known
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
         train.train(
             recipe, 1, labelled, located, machine, Path(folder), Silent(), shared=shared
         )  # fmt: skip
-        return time.process_time() - start
+        spent = time.process_time() - start
+    SourceDev.collapsed = judged  # type: ignore[method-assign]
+    return spent
 
 
 def bare(known: tuple[Any, ...], shared: Any) -> float:

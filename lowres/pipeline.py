@@ -87,7 +87,6 @@ def run(
         Interrupted: on Ctrl-C; the same call goes on.
     """
     from lowres import hardware
-    from lowres.prefix import FOLDER, Store
 
     progress, kept = progress or Silent(), kept or Kept()
     folder = RunFolder(run_folder(recipe, out), progress.tell)
@@ -101,29 +100,45 @@ def run(
     labelled = kept.data(recipe)
     located = kept.base(recipe.base)
     _check(recipe, labelled, located, machine, progress)
+    # late, as the import takes seconds
+    from lowres.prefix import FOLDER, Store
+
     with folder.locked(dump(recipe)):
         progress.say(f"{folder.path}: base {located.name}, {located.obtained}")
         for warning in labelled.warnings:
             progress.tell(Warned(warning))
         _keep_publish(recipe, folder)
         with artifacts.PeakMemory() as memory:
-            under = preparation.make(recipe, labelled, located, machine, folder, progress)
+            under = _prepare(recipe, labelled, located, machine, folder, progress, kept)
             located = preparation.small(recipe, located, folder)
             team.wait()
-            found = preparation.variants(recipe, located, folder)
+            found = tuple(preparation.variants(recipe, located, folder))
             # of several processes each would write the same file
             store = Store(folder.path / FOLDER, progress.say) if team.size == 1 else None
-            known = (recipe, labelled, located, machine, folder, tuple(found), under)
+            known = (recipe, labelled, located, machine, folder, found, under)
             study = Study(*known, kept.shared, store)
             for variant in found:
                 for seed in recipe.seeds:
                     _train_seed(study, variant, seed, progress, team)
             team.wait()
             _evaluate(study, progress)
-        if store is not None:
-            store.remove()
-        seconds = time.monotonic() - start
-        return _finish(study, seconds, memory, progress)
+        return _finish(study, time.monotonic() - start, memory, progress)
+
+
+def _prepare(
+    recipe: Recipe,
+    labelled: LabelledData,
+    located: LocatedBase,
+    machine: Hardware,
+    folder: RunFolder,
+    progress: Progress,
+    kept: Kept,
+) -> str:
+    """The stages before the task; the fingerprint of them."""
+    if preparation.stage_names(recipe):
+        # the base of a run before this one would lie beside the one that is adapted
+        kept.shared.forget()
+    return preparation.make(recipe, labelled, located, machine, folder, progress)
 
 
 def _check(
@@ -133,12 +148,15 @@ def _check(
     machine: Hardware,
     progress: Progress,
 ) -> None:
-    from lowres import augment, finished, fitting, shots, trained
+    from lowres import augment, finished, shots, trained
 
     shots.check(labelled.target_sizes, recipe.languages.shots, recipe.languages.targets)
     augment.check(labelled, recipe)
     finished.check(recipe, located)
     trained.check(recipe, Path(located.path))
+    # late, as its import takes seconds: what is wrong with the data is said at once
+    from lowres import fitting
+
     fitting.check(recipe, located, machine, progress)
 
 
@@ -293,6 +311,8 @@ def _finish(
     from lowres import looking, plan, report, scoring
 
     folder, labelled = study.folder, study.labelled
+    if study.store is not None:
+        study.store.remove()
     results = scoring.collect(
         study.recipe,
         study.labelled,

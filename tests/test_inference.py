@@ -75,6 +75,28 @@ def test_answers_come_in_the_order_of_the_examples_whatever_the_batches(loaded, 
             np.testing.assert_allclose(each.probability, one.probability, atol=1e-5)
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_several_sets_in_one_pass_are_answered_as_each_alone(loaded, task, monkeypatch):
+    network, tokenizer, *rest = loaded(task)
+    sets = [Dataset.from_list(tiny_study.examples(task, count, seed=count)) for count in (7, 1, 12)]
+    known = (CPU, LONG, 256)
+    alone = [inference.predict(network, tokenizer, *rest, one, *known) for one in sets]
+    sizes, forward = [], network.forward
+
+    def watched(**inputs):
+        sizes.append(len(inputs["input_ids"]))
+        return forward(**inputs)
+
+    monkeypatch.setattr(network, "forward", watched)
+    together = inference.predict_all(network, tokenizer, *rest, sets, *known)
+    assert [len(answers) for answers in together] == [7, 1, 12]
+    assert max(sizes) > 7, "windows of different sets are to share a batch"
+    for answers, expected in zip(together, alone, strict=True):
+        assert [each.answer for each in answers] == [each.answer for each in expected]
+        for each, one in zip(answers, expected, strict=True):
+            np.testing.assert_allclose(each.probability, one.probability, atol=1e-5)
+
+
 def test_texts_longer_than_a_window_get_one_answer(loaded):
     network, tokenizer, *rest = loaded("classification")
     row = {"id": "1", "language": "eng_Latn", "text": "The river " * 60, "label": "nature"}

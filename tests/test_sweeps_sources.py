@@ -34,7 +34,7 @@ class Opposed(Fakes):
         self.rank = recipe.lora.rank
         return Outcome(seed, "ok", False, 3e-4, 5, 50, self.rank / 10, 1000, 10, [])
 
-    def adapter(self, recipe, seed, data, located, hardware, adapter, folder, progress):
+    def adapter(self, recipe, seed, data, located, hardware, adapter, folder, progress, *known):
         self._answer(data, folder, str(seed), right=2 if recipe.lora.rank == 2 else 1)
 
 
