@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lowres import card_files, card_limits, figures, gains, learning, licences
+from lowres import card_files, card_limits, doubts, figures, gains, learning, licences, served
 from lowres.figures import ADAPTER, number
 from lowres.languages import describe
 
@@ -161,6 +161,8 @@ def render(results: Results, facts: Facts) -> str:
         "energy": figures.energy,
         "metric_name": figures.metric_name,
         "heading": figures.heading,
+        "interval": served.interval,
+        "signed": figures.signed,
     }
     text = environment.get_template("card.md.j2").render(**_view(results, facts))
     return f"---\n{metadata(results, facts)}---\n\n{text}"
@@ -258,6 +260,9 @@ def _view(results: Results, facts: Facts) -> dict[str, Any]:
         "gains": gains.of(results, summary.metric),
         "learning": learning.of(results.learning),
         "learning_note": learning.NOTE,
+        "gap_tables": served.every(results),
+        "gap_note": served.NOTE,
+        "symptom_lines": doubts.of(results.symptoms),
         "names": {record.code: record.name for record in results.languages},
         "record": record,
         "plot": PLOT,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,7 @@ import typer
 from lowres.cli_guard import guarded
 
 if TYPE_CHECKING:
+    from lowres.served import Gaps
     from lowres.side_by_side import Cell, Sides
 
 
@@ -20,13 +23,27 @@ def compare(
         list[Path],
         typer.Argument(help="Finished runs, or folders that evaluate made, the yardstick first."),
     ],
+    by: Annotated[
+        str | None,
+        typer.Option(help="Who is served badly, one run or more: script, family, seen, fertility."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Machine-readable standard output.")
     ] = False,
 ) -> None:
-    """Set runs side by side: scores, and differences from the first by paired bootstrap."""
+    """Set runs side by side: scores, and differences from the first by paired bootstrap.
+
+    With --by: the targets of each run in groups, and how far each is from the best one.
+    """
     from lowres import side_by_side
 
+    if by is not None:
+        gaps = side_by_side.grouped(runs, by)
+        if as_json:
+            typer.echo(json.dumps([asdict(each) for each in gaps], indent=1, ensure_ascii=False))
+        else:
+            _show_gaps(gaps)
+        return
     found = side_by_side.compare(runs)
     if as_json:
         typer.echo(json.dumps(side_by_side.plain(found), indent=1, ensure_ascii=False))
@@ -84,3 +101,30 @@ def _cell(cell: Cell) -> str:
         f"{100 * v:+.1f}".replace("-", "−") for v in (cell.delta, cell.delta_low, cell.delta_high)
     )
     return f"{said}\n{delta} ({low} to {high})"
+
+
+def _show_gaps(gaps: Sequence[Gaps]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from lowres import figures, served
+
+    console = Console()
+    for found in gaps:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=escape(found.run))
+        table.title_justify = "left"
+        table.add_column(found.by)
+        for heading in ("languages", figures.metric_name(found.metric), "95% interval", "gap"):
+            table.add_column(heading, justify="right")
+        for group in found.groups:
+            table.add_row(
+                escape(group.name),
+                str(len(group.languages)),
+                figures.number(group.mean),
+                served.interval(group),
+                figures.signed(group.gap) if group.gap else figures.MISSING,
+            )
+        console.print(table)
+    console.print(served.NOTE, style="dim", highlight=False)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from lowres import registry, stats
 from lowres.results import Symptom
-from lowres.symptoms import FEWEST, RESAMPLES, TRY, Answered, Level, points
+from lowres.symptoms import FEWEST, RESAMPLES, TRY, Answered, Level, points, surely
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,8 +46,7 @@ class Cost:
 
     def sure(self, targets: int) -> bool:
         """Whether they would bring something, over so many languages that are asked about."""
-        edge = np.percentile(self.draws, 100 * stats.SIGNIFICANT / 2 / targets)
-        return bool(self.gain > 0 and edge > 0)
+        return surely(self.gain, self.draws, targets)
 
 
 def label_shift(
@@ -134,10 +133,10 @@ def _variation(shares: Floats, expected: Floats) -> Any:
 def _drawn(counts: Floats, size: int, seed: int) -> Floats:
     """Label shares of so many examples drawn with replacement [resamples, labels]."""
     generator = np.random.default_rng(seed)
-    rows = [
-        counts[generator.integers(len(counts), size=size)].sum(axis=0) for _ in range(RESAMPLES)
-    ]
-    return _shares(np.array(rows))
+    # examples with the same labels are one kind: there are few, and a draw is how many of each
+    kinds, numbers = np.unique(counts, axis=0, return_counts=True)
+    often = generator.multinomial(size, numbers / numbers.sum(), size=RESAMPLES)
+    return _shares(often @ kinds)
 
 
 def _cost(

@@ -15,7 +15,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lowres import charts, doubts, figures, gains, learning
+from lowres import charts, doubts, figures, gains, learning, served
 from lowres.comparing import OVER_TARGETS
 from lowres.figures import ADAPTER, MISSING, Figure, LanguageRow, Summary, number
 from lowres.variants import OLD_VOCABULARY
@@ -210,6 +210,7 @@ def write_report(results: Results, path: Path) -> None:
     )
     environment.filters |= {function.__name__: function for function in formats}
     environment.filters["percent"] = _percent
+    environment.filters["interval"] = served.interval
     environment.filters["system_class"] = charts.system_class
     page = environment.get_template("report.html.j2").render(**_view(results))
     # a lone surrogate in a data file must not cost the report
@@ -290,6 +291,8 @@ def _view(results: Results) -> dict[str, Any]:
         "learning": learning.of(results.learning),
         "symptom_lines": doubts.of(results.symptoms),
         "symptom_note": doubts.NOTE,
+        "gap_tables": served.every(results),
+        "gap_note": served.NOTE,
         "learning_note": learning.NOTE,
         "learning_charts": charts.learning_charts(results.learning),
         "names": {language.code: language for language in results.languages},

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lowres import figures, predictions, stats
+from lowres import figures, predictions, served, stats
 from lowres.errors import RunError
 from lowres.results import Results, Score
 
@@ -138,6 +138,15 @@ def compare(paths: Sequence[Path]) -> Sides:
         left_out=tuple(sorted(every - set(shared))),
         notes=tuple(test.note(code) for code, test in tests.items() if not test.whole),
     )
+
+
+def grouped(paths: Sequence[Path], by: str) -> list[served.Gaps]:
+    """The targets of each run (one is enough) in groups, best first.
+
+    Raises `RunError` for a folder that is no run, and for what a run cannot be grouped by.
+    """
+    kind = served.way(by)
+    return [served.gaps(_open(path).results, kind) for path in paths]
 
 
 def plain(found: Sides) -> dict[str, Any]:
