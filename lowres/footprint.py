@@ -12,7 +12,6 @@ with H the hidden and I the inner width:
     | LoRA: masks of its dropout                    | 20 H, 4 I | 20 H, 4 I |
     | LoRA: its inputs after dropout                | 10 H, 2 I | 20 H, 4 I |
     | the activation function's input               | 2 I       | 4 I       |
-    | 8bit: inputs of the frozen layers             | 10 H, 2 I | 12 H, 4 I |
     | 4bit, bf16: masks and inputs in float32       | 2 H, 2 I  |           |
 
 A processor has no fused attention with dropout: each head keeps three float32 tables of scores
@@ -40,23 +39,20 @@ Quantization = Literal["8bit", "4bit", "none"]
 
 KEPT: Final[Mapping[tuple[str, bool], tuple[int, int]]] = {
     ("none", True): (54, 8),
-    ("8bit", True): (64, 10),
+    ("8bit", True): (54, 8),
     ("4bit", True): (56, 10),
     ("none", False): (68, 12),
-    ("8bit", False): (80, 16),
+    ("8bit", False): (68, 12),
     ("4bit", False): (68, 12),
 }
 """Bytes a token and layer that a processor keeps: (of H, of I), by quantisation and whether in half
 precision; the table above, summed."""
 KEPT_GPU: Final[Mapping[str, tuple[int, int]]] = {
     "none": (33, 5),
-    "8bit": (43, 7),
+    "8bit": (33, 5),
     "4bit": (35, 7),
 }
 """The same on a GPU in half precision; in float32 twice that."""
-FROZEN_INPUTS: Final[Mapping[bool, tuple[int, int]]] = {True: (10, 2), False: (12, 4)}
-"""Of `KEPT` in 8 bits, the inputs of the frozen layers, by whether in half precision: bitsandbytes
-keeps them beside autograd, where gradient checkpointing does not find them."""
 LORA_MASKS: Final = (20, 4)
 """Of `KEPT`, what LoRA's dropout takes: nothing without it."""
 HOLES: Final[Mapping[tuple[str, bool], tuple[float, float]]] = {
@@ -268,9 +264,6 @@ def activations(setting: Setting, windows: int, tokens: int) -> float:
     if not setting.checkpointing:
         return layers * (a_layer + holes)
     inputs = (4.0, 0.0)  # of a layer, float32
-    if setting.quantization == "8bit":
-        frozen = FROZEN_INPUTS[setting.half]
-        inputs = (inputs[0] + frozen[0], inputs[1] + frozen[1])
     stays = windows * tokens * _a_token(setting, inputs) / MB
     return layers * (stays + CHECKPOINT_HOLES * holes) + a_layer + holes
 

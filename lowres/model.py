@@ -224,6 +224,7 @@ def _settle(model: Any) -> None:
     for module in model.modules():
         if hasattr(module, "init_8bit_state"):
             module.register_forward_pre_hook(_keep_scales)
+            module.register_forward_hook(_let_input_go)
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
 
@@ -231,6 +232,19 @@ def _settle(model: Any) -> None:
 def _keep_scales(layer: Any, inputs: Any) -> None:
     if layer.weight.CB is not None and layer.weight.SCB is None:
         layer.weight.SCB = layer.state.SCB
+
+
+def _let_input_go(layer: Any, inputs: Any, output: Any) -> None:
+    """Free the input of a frozen 8-bit layer: bitsandbytes 0.50 keeps it for the gradient of the
+    weight, which nobody asks for, on the node and not by `save_for_backward`: gradient
+    checkpointing cannot drop it, and every layer's stays until the backward pass."""
+    node = output.grad_fn
+    if node is None or layer.weight.requires_grad:
+        return
+    if hasattr(node, "tensors"):  # MatMul8bitLt, on a GPU
+        node.tensors = (None, None, None)
+    elif hasattr(node, "A"):  # MatMul8bitFp, on a processor
+        node.A = None
 
 
 def quantization_config(kind: str, heads: Sequence[str], hardware: Hardware) -> Any:
