@@ -28,7 +28,9 @@ def add_santali(folder: Path) -> None:
         new = folder / file.replace("tzm_Tfng", "sat_Olck")
         new.parent.mkdir(exist_ok=True)
         text = (folder / file).read_text(encoding="utf-8")
-        new.write_text(other_script(text), encoding="utf-8")
+        # the tiny tokenizer reads both scripts as unknown: another order makes it another text
+        lines = other_script(text).splitlines()[::-1]
+        new.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def files_of(folder: Path) -> dict[str, str]:
