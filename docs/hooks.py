@@ -168,6 +168,8 @@ def type_of(value: dict[str, Any], definitions: dict[str, Any]) -> str:
         name = value["$ref"].rsplit("/", 1)[-1]
         if "tasks" in name:
             return "[task](#task)"
+        if "strategies" in name:
+            return "[train.strategy](#trainstrategy)"
         if "augmentations" in name:
             return "[train.augment](#trainaugment)"
         key = SECTION_KEYS.get(name, name)

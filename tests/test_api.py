@@ -193,9 +193,9 @@ def test_what_a_callback_raises_comes_out_and_the_run_goes_on(
         event = events.Step("x", 1, 2) if kind is events.Step else None
         event = event or events.EpochScored(1, 1.0, 3, "macro_f1", 0.5)
 
-        def train(*words: Any) -> Any:
+        def train(*words: Any, **known: Any) -> Any:
             words[-1].tell(event)
-            return fakes.train(*words)
+            return fakes.train(*words, **known)
 
         monkeypatch.setattr("lowres.train.train", train)
     heard = []
