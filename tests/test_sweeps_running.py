@@ -104,10 +104,10 @@ def test_a_failed_cell_is_tried_again(go, fakes):
 def test_one_that_keeps_failing_is_shown_and_the_others_go_on(go, fakes, monkeypatch):
     real = fakes.train
 
-    def broken(recipe, *known):
+    def broken(recipe, *given, **known):
         if recipe.lora.rank == 2:
             raise RuntimeError("no luck\nat all")
-        return real(recipe, *known)
+        return real(recipe, *given, **known)
 
     monkeypatch.setattr(train, "train", broken)
     found = go(retries=2)
@@ -191,7 +191,7 @@ def test_what_would_run(go, fakes, tiny_base, tmp_path):
 
 
 def test_a_collapsed_run_is_done_and_doubted(go, fakes, monkeypatch):
-    def collapsed(recipe, seed, *known):
+    def collapsed(recipe, seed, *given, **known):
         return Trained(seed, "collapsed", True, 3e-4, 5, 50, 0.1, 1000, 10, [])
 
     monkeypatch.setattr(train, "train", collapsed)
