@@ -29,7 +29,7 @@ SPACE = {
 class Opposed(Fakes):
     """Source dev is the better the larger the rank, the targets the worse."""
 
-    def train(self, recipe, seed, *known):
+    def train(self, recipe, seed, *given, **known):
         self._reached(f"train {seed}")
         self.rank = recipe.lora.rank
         return Outcome(seed, "ok", False, 3e-4, 5, 50, self.rank / 10, 1000, 10, [])
