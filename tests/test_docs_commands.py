@@ -137,16 +137,18 @@ class Reader:
         chosen += ["train.steps=100", "train.learning_rate=0.003", "train.head_learning_rate=0.01"]
         if recipe in targets:
             chosen.append(f"languages.targets={targets[recipe]}")
-        if self.adapts(recipe):  # which is trained four times or six
-            chosen += ["adapt.steps=4", "evaluate.baselines=[majority]"]
+        if self.adapts(recipe, "objective:"):  # which is trained four times or six
+            chosen += ["adapt.steps=4"]
+        if self.adapts(recipe, "adapt:"):
+            chosen += ["evaluate.baselines=[majority]"]
         if recipe == "tamazight.yaml":
             chosen += ["train.steps=8"]
         return [f"base.name={self.base}", *chosen]
 
-    def adapts(self, recipe: str) -> bool:
-        """Whether a recipe of the reader's own has controls, which are trainings more."""
+    def adapts(self, recipe: str, by: str) -> bool:
+        """Whether a recipe of the reader's own has controls, which are trainings more, by a key."""
         file = self.folder / recipe
-        return file.is_file() and "adapt:" in file.read_text(encoding="utf-8")
+        return file.is_file() and by in file.read_text(encoding="utf-8")
 
     def real_folders(self, text: str) -> str:
         """`runs/study-<hash>` and `runs/quickstart-1a2b3c4d` are placeholders."""
@@ -231,12 +233,15 @@ def test_python_is_used_as_the_page_says(
     session: dict[str, object] = {}
     for block in found:
         code = block.replace('{"base.name": "e5-small", "seeds": [1]}', repr(small))
+        code = code.replace(
+            '{"base.name": "e5-small", "seeds": [2]}', repr({**small, "seeds": [2]})
+        )
         exec(
             compile(code.replace('"e5-small"', repr(str(reader.base))), "python.md", "exec"),
             session,
         )
     printed = capsys.readouterr().out
-    for said in ("report.html", "begins: train/1", "on source dev", "script unknown", "tzm_Tfng"):
+    for said in ("report.html", "begins: train/2", "on source dev", "script unknown", "tzm_Tfng"):
         assert said in printed, said
     assert (work / "tzm-pieces" / "extension.json").is_file()
     assert (work / "topics-adapter" / "labels.json").is_file()
