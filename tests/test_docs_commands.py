@@ -99,10 +99,13 @@ class Reader:
             return
         assert words[0] == "lowres", line
         if words[1] == "run":
-            words += self.small(words[2])
+            # a second run of the demonstration shows its override, and nothing is made of it
+            brief = ["train.steps=8"] if words[2] == "quickstart" and len(words) > 3 else []
+            words += [*self.small(words[2]), *brief]
         if words[1] == "sweep":
             # Ray is no part of a test's process; test_sweeps_on_ray.py is about it
             words += [*self.small("")[1:-2], "evaluate.baselines=[majority]", "--local"]
+            words += ["train.steps=8"]
         if words[1] == "suggest":
             words += ["--base", str(self.base)]
         if words[1] in ("tokenizer", "adapt"):
