@@ -61,34 +61,36 @@ def main() -> None:
 def shipped(state: dict[str, Any], others: Mapping[str, Sequence[str]]) -> None:
     """A row an extension of `tokenizers/`."""
     before = vocabulary.build(state)
-    print("| extension | pieces | fewer | sentences changed elsewhere |")
-    print("|---|---:|---:|---|")
+    print("| extension | pieces | fewer | sentences changed elsewhere | of all of them |")
+    print("|---|---:|---:|---|---:|")
     for name in prebuilt.names():
         found = prebuilt.read(name)
         after = vocabulary.build(extension.extended_state(state, found.pieces, name))
         (its,) = found.provenance["held_out"]
         fewer = 1 - its["pieces_after"] / its["pieces_before"]
+        where, share = elsewhere(before, after, its["language"], others)
         print(
-            f"| {name} | {len(found.pieces)} | {fewer:.1%} "
-            f"| {elsewhere(before, after, its['language'], others)} |",
+            f"| {name} | {len(found.pieces)} | {fewer:.1%} | {where} | {share} |",
             flush=True,
         )
 
 
 def elsewhere(
     before: Tokenizer, after: Tokenizer, language: str, others: Mapping[str, Sequence[str]]
-) -> str:
-    """The languages that change most, and how many hardly do."""
-    shares = [
-        (vocabulary.changed_share(before, after, lines), name)
+) -> tuple[str, str]:
+    """The languages that change most, and how many hardly do; the share of all their sentences."""
+    shares = {
+        name: vocabulary.changed_share(before, after, lines)
         for name, lines in others.items()
         if name != language
-    ]
-    most = [f"{name} {share:.1%}" for share, name in sorted(shares, reverse=True)[:5] if share]
-    little = sum(share <= 0.01 for share, _ in shares)
-    return "; ".join(
-        [*([", ".join(most)] if most else []), f"{little} of {len(shares)} at most 1%"]
-    )
+    }
+    ordered = sorted(((share, name) for name, share in shares.items()), reverse=True)
+    most = [f"{name} {share:.1%}" for share, name in ordered[:5] if share]
+    little = sum(share <= 0.01 for share in shares.values())
+    together = sum(share * len(others[name]) for name, share in shares.items())
+    every = sum(len(others[name]) for name in shares)
+    said = [*([", ".join(most)] if most else []), f"{little} of {len(shares)} at most 1%"]
+    return "; ".join(said), f"{together / every:.2%}"
 
 
 def thresholds(
@@ -100,8 +102,8 @@ def thresholds(
     """A row for each language and threshold."""
     state = extension.state_of(tokenizer)
     before = vocabulary.build(state)
-    print("| language | e^ | pieces | pieces a word | fewer | sentences changed elsewhere |")
-    print("|---|---:|---:|---:|---:|---|")
+    print("| language | e^ | pieces | pieces a word | fewer | sentences changed | of all |")
+    print("|---|---:|---:|---:|---:|---|---:|")
     for language in languages:
         text = Text(
             files=str(DATA / "text/{lang}.txt"),
@@ -114,10 +116,11 @@ def thresholds(
             found = learn(Extend(), located, texts, tokenizer)
             after = vocabulary.build(extension.extended_state(state, found.pieces, located.name))
             its = found.languages[0]
+            where, share = elsewhere(before, after, language, others)
             print(
                 f"| {language} | {threshold:g} | {len(found.pieces)} | {its.fertility_before:.2f} "
                 f"-> {its.fertility_after:.2f} | {1 - its.pieces_after / its.pieces_before:.1%} | "
-                f"{elsewhere(before, after, language, others)} |",
+                f"{where} | {share} |",
                 flush=True,
             )
 

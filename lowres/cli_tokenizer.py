@@ -258,10 +258,12 @@ def list_extensions(
     from rich.table import Table
 
     shown = ("name", "pieces", "held-out lines, pieces", "unknown", "changed elsewhere")
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in shown:
-        # the name is what one copies from here
-        table.add_column(heading, no_wrap=True, justify="left" if heading == "name" else "right")
+        # the name is what one copies from here: it stays whole, whatever else has to wrap
+        is_name = heading == "name"
+        lines = heading.replace("lines, ", "lines,\n").replace("changed ", "changed\n")
+        table.add_column(lines, no_wrap=is_name, justify="left" if is_name else "right")
     for row in rows:
         table.add_row(*(str(row[heading]) for heading in shown))
     Console().print(table)

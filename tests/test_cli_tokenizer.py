@@ -127,3 +127,18 @@ def test_a_large_text_reports_itself(
     monkeypatch.setattr(cli_tokenizer, "BAR_FROM_BYTES", 100)
     shown = call("--base", tiny_base, "--text", yoruba)
     assert "yor.txt: 75%" in shown.stderr or "yor.txt: 100%" in shown.stderr
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "200"])
+def test_names_of_extensions_are_listed_whole(
+    columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are what one copies into a recipe."""
+    from lowres import prebuilt
+
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = CliRunner().invoke(app, ["tokenizer", "ls"])
+    assert shown.exit_code == 0, shown.stderr
+    words = shown.stdout.split()
+    assert [word for word in words if word.startswith("xlmr-")] == list(prebuilt.names())
+    assert max(map(len, shown.stdout.splitlines()[:-1])) <= int(columns)

@@ -69,7 +69,7 @@ def _spelled(joined: str, mark: str) -> str:
 def candidates(
     state: State, words: Mapping[str, int], keep: Mapping[str, int], size: int
 ) -> list[str]:
-    """Pieces by tokenizers' trainer, frequent words, beginnings and ends of words."""
+    """Pieces joined as WordPiece's trainer does, frequent words, beginnings and ends of words."""
     longest = int(state["model"].get("max_input_chars_per_word") or LONGEST)
     mark = _mark(state)
     words = {
