@@ -38,6 +38,13 @@ class Hardware:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         return torch.autocast(self.device, dtype=dtype, enabled=self.precision != "fp32")
 
+    def moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A processor's tensor on the device. A GPU goes on with what it has to do meanwhile: a
+        copy from ordinary memory would wait until that is done."""
+        if self.device != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
 
 def detect(precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto") -> Hardware:
     """The device and the number format to use.
