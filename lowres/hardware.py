@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,6 +79,14 @@ def choose(
     if asked == "fp16" and otherwise == "fp32":
         raise DeviceError("train.precision: fp16 needs a GPU; use auto, bf16 or fp32")
     return asked
+
+
+def glibc() -> ctypes.CDLL | None:
+    """The C library where it is glibc, which can be told what becomes of freed memory."""
+    if sys.platform != "linux":
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "malloc_trim") else None
 
 
 _FULL_MEMORY = re.compile(
