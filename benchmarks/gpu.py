@@ -8,15 +8,14 @@ Random weights in the shape of XLM-R-base, batches of 32 sentences up to 128 tok
 on every linear layer. The peer is `plain_script.py` with its best options in the same format, in 8
 bits with `prepare_model_for_kbit_training`. Each side is a process that may take no more of the
 card than a T4 has free, 14.6 GB (`torch.cuda.set_per_process_memory_fraction`); the figures are
-sentences a second by the clock, loading with it, and the most that torch reserved. A side that does
-not fit has no figure. Written without a GPU at hand: not run yet.
+sentences a second of whole epochs by the clock, their first steps with them, and the most that
+torch reserved. A side that does not fit has no figure. Written without a GPU at hand: not run yet.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -42,32 +41,35 @@ def side(name: str, form: str, steps: int, base: str, folder: str) -> tuple[floa
     data = Path(folder) / "data"
     make_data(data, case)
     train = lowres if name == "lowres" else peer
-    start = time.monotonic()
     try:
-        train(case, form, base, data, Path(folder) / "run")
+        rate = train(case, form, base, data, Path(folder) / "run")
     except DeviceError:
         return None
     except RuntimeError as error:
         if not hardware.full_memory(error):
             raise
         return None
-    torch.cuda.synchronize()
-    seconds = time.monotonic() - start
-    return case.batch * steps / seconds, torch.cuda.max_memory_reserved() / 2**20
+    return rate, torch.cuda.max_memory_reserved() / 2**20
 
 
-def lowres(case: Case, form: str, base: str, data: Path, run: Path) -> None:
-    """As `lowres run` trains."""
+def lowres(case: Case, form: str, base: str, data: Path, run: Path) -> float:
+    """As `lowres run` trains; sentences a second."""
+    from steps import lowres_clock
+
     recipe = recipe_of(case, base, data)
     precision = "auto" if form == "8bit" else form
     options = recipe.train.model_copy(update={"precision": precision})
-    ready(recipe.model_copy(update={"train": options}), run)()
+    train = ready(recipe.model_copy(update={"train": options}), run)
+    with lowres_clock() as clock:
+        train()
+    return case.batch * clock.steps / clock.seconds
 
 
-def peer(case: Case, form: str, base: str, data: Path, run: Path) -> None:
-    """As a plain script does."""
+def peer(case: Case, form: str, base: str, data: Path, run: Path) -> float:
+    """As a plain script does; sentences a second."""
     import torch
     from plain_script import Script
+    from steps import Clock
 
     lines = (data / "eng_Latn" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines][: case.batch * case.steps]
@@ -76,9 +78,10 @@ def peer(case: Case, form: str, base: str, data: Path, run: Path) -> None:
         half = "bf16" if torch.cuda.get_device_capability() >= (8, 0) else "fp16"
     script = Script(base, ["a", "b"], True, 1, half=half, eight_bit=form == "8bit")
     train = script.rows([row["text"] for row in rows], [row["label"] for row in rows])
-    trainer = script.trainer(train, case.batch * case.steps / len(rows))
-    trainer.args.per_device_train_batch_size = case.batch
-    trainer.train()
+    clock = Clock()
+    epochs = case.batch * case.steps / len(rows)
+    script.trainer(train, epochs, [clock], case.batch).train()
+    return case.batch * clock.steps / clock.seconds
 
 
 def main() -> None:
@@ -90,7 +93,8 @@ def main() -> None:
         note = "no rows: this needs an NVIDIA GPU, and torch sees none here"
         tables.show([], asked.json, sides, [note])
         return
-    steps, rows, notes = 5, [], []
+    # five are an epoch
+    steps, rows, notes = 5 if asked.quick else 20, [], []
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / "base"
         alone.call(make_base, base, "base", 2 if asked.quick else None)

@@ -16,10 +16,8 @@ Data: $LOWRES_DATA, else ../shared/data.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -31,19 +29,19 @@ from typing import Any
 import tables
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("LOWRES_DATA", ROOT.parent / "shared" / "data")).resolve()
 SOURCE = "eng_Latn"
 TARGETS = 20
 
 
 def written(work: Path, targets: int, share: int) -> list[str]:
     """The sentences that are used, as files in a folder; the targets."""
-    codes = sorted(path.name for path in (DATA / "sib200").glob("*_*") if path.name != SOURCE)
+    codes = sorted(
+        path.name for path in (tables.DATA / "sib200").glob("*_*") if path.name != SOURCE
+    )
     codes = codes[:: max(1, len(codes) // targets)][:targets]
     for code in (SOURCE, *codes):
         for split in ("train", "dev", "test"):
-            file = DATA / "sib200" / code / f"{split}.tsv"
+            file = tables.DATA / "sib200" / code / f"{split}.tsv"
             with file.open(encoding="utf-8", newline="") as lines:
                 rows = list(csv.DictReader(lines, delimiter="\t"))[::share]
             with (work / f"{code}-{split}.tsv").open("w", encoding="utf-8", newline="") as out:
@@ -95,14 +93,11 @@ def mean_over_targets(out: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", action="store_true")
+    parser = tables.arguments(__doc__)
     parser.add_argument("--share", type=int, default=1, help="one sentence in so many")
     parser.add_argument("--layers", default="all", help="lora.layers: all, or top:4")
     asked = parser.parse_args()
-    if not (DATA / "sib200").is_dir():
-        sys.exit(f"no sib200 at {DATA}; set LOWRES_DATA to the folder of the data sets")
+    tables.data("sib200")
     seeds = [1, 2] if asked.quick else [1, 2, 3, 4, 5]
     share = 16 if asked.quick else asked.share
     with tempfile.TemporaryDirectory() as folder:

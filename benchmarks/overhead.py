@@ -14,8 +14,6 @@ Data: $LOWRES_DATA, else ../shared/data.
 
 from __future__ import annotations
 
-import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -26,8 +24,6 @@ from typing import Any
 
 import tables
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("LOWRES_DATA", ROOT.parent / "shared" / "data")).resolve()
 BATCH = 16
 
 
@@ -40,7 +36,7 @@ def study(epochs: int) -> Any:
             "name": "overhead",
             "base": {"name": "e5-small", "quantization": "none"},
             "languages": {"source": "eng_Latn", "targets": ["fra_Latn"]},
-            "data": {"files": str(DATA / "sib200/{lang}/{split}.tsv")},
+            "data": {"files": str(tables.DATA / "sib200/{lang}/{split}.tsv")},
             "task": {"name": "classification"},
             "train": {"epochs": epochs, "batch": BATCH, "checkpoint": "best"},
         }
@@ -116,12 +112,8 @@ def bare(known: tuple[Any, ...], shared: Any) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    if not (DATA / "sib200").is_dir():
-        sys.exit(f"no sib200 at {DATA}; set LOWRES_DATA to the folder of the data sets")
+    asked = tables.arguments(__doc__).parse_args()
+    tables.data("sib200")
     import torch
     import transformers
 

@@ -75,15 +75,17 @@ class Script:
         numbers = [self.labels.index(topic) for topic in topics]
         return Dataset.from_dict({**encoded, "labels": numbers})
 
-    def trainer(self, train: Dataset, epochs: float, callbacks: Sequence[Any] = ()) -> Trainer:
-        """A Trainer with the options of the script."""
+    def trainer(
+        self, train: Dataset, epochs: float, callbacks: Sequence[Any] = (), batch: int = 16
+    ) -> Trainer:
+        """A Trainer with the options of the script; `batch` is of the best ones."""
         options: dict[str, Any] = {}
         if self.best:
             options = {
                 self.half: True,
                 "train_sampling_strategy": "group_by_length",
                 "optim": "adamw_torch_fused",
-                "per_device_train_batch_size": 16,
+                "per_device_train_batch_size": batch,
                 "per_device_eval_batch_size": 32,
             }
         if self.checkpointing:

@@ -1,4 +1,5 @@
-"""Processor time of the steps of a training, lowres' or any other Trainer's."""
+"""Time of the steps of a training, lowres' or any other Trainer's: a processor's own, or with a GPU
+the clock's, once the GPU is through."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 
 
@@ -19,18 +21,28 @@ class Clock(TrainerCallback):
         self.seconds = 0.0
         self.steps = 0
         self._start = self._end = 0.0
+        self._on_gpu = torch.cuda.is_available()
+
+    def _now(self) -> float:
+        if not self._on_gpu:
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.monotonic()
 
     def on_epoch_begin(self, *_: Any, **__: Any) -> None:
         """Called by Trainer."""
-        self._start = time.process_time()
+        self._start = self._now()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         """Called by Trainer."""
-        self._end = time.process_time()
         self.steps += 1
+        if not self._on_gpu:  # each look would wait for a GPU
+            self._end = self._now()
 
     def on_epoch_end(self, *_: Any, **__: Any) -> None:
-        """Called by Trainer."""
+        """Called by Trainer, before it evaluates."""
+        if self._on_gpu:
+            self._end = self._now()
         self.seconds += self._end - self._start
 
 

@@ -1,6 +1,7 @@
 """What `tokenizer.trim` saves: topics-sib200 from English to five targets, over e5-small.
 
     python benchmarks/trim_memory.py          # a table
+    python benchmarks/trim_memory.py --quick  # in 8 bits alone
     python benchmarks/trim_memory.py --json   # the same for machines
 
 The peer is the same base with its whole table. "model" is every parameter and buffer of the loaded
@@ -11,24 +12,20 @@ $LOWRES_DATA, else ../shared/data. Two minutes on one core.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tables
 import torch
 
 from lowres import bases, data, inference, model, recipe_loading, trim, trimmed
 from lowres.hardware import Hardware
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("LOWRES_DATA", ROOT.parent / "shared" / "data")).resolve()
 TARGETS = "[swh_Latn, yor_Latn, hau_Latn, amh_Ethi, hin_Deva]"
 QUANTIZATION = ("8bit", "none")
 LOGITS_OF = 40
@@ -43,7 +40,7 @@ def study(quantization: str) -> Any:
             "base.name=e5-small",
             f"base.quantization={quantization}",
             f"languages.targets={TARGETS}",
-            f"data.files={DATA}/sib200/{{lang}}/{{split}}.tsv",
+            f"data.files={tables.DATA}/sib200/{{lang}}/{{split}}.tsv",
             "tokenizer={trim: {keep_text: []}}",
         ],
     )
@@ -69,7 +66,7 @@ def loaded(located: Any, quantization: str, labelled: Any) -> dict[str, Any]:
     }
 
 
-def measured() -> list[dict[str, Any]]:
+def measured(kinds: Sequence[str]) -> list[dict[str, Any]]:
     located = bases.locate("e5-small")
     recipe = study("none")
     labelled = data.load(recipe)
@@ -77,7 +74,7 @@ def measured() -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as name:
         trim.trim(recipe, labelled, located, (), Path(name))
         small = replace(located, kept=str(Path(name) / trimmed.FILE))
-        for quantization in QUANTIZATION:
+        for quantization in kinds:
             ours = loaded(small, quantization, labelled)
             peer = loaded(located, quantization, labelled)
             if not np.array_equal(ours["logits"], peer["logits"]):
@@ -85,34 +82,15 @@ def measured() -> list[dict[str, Any]]:
             figures = [(f"model, {quantization}", "model", "MB")]
             if quantization == QUANTIZATION[0]:
                 figures = [("table", "rows", "rows"), ("table, float32", "table", "MB"), *figures]
-            rows += [row(what, unit, ours[key], peer[key]) for what, key, unit in figures]
+            rows += [tables.row(what, unit, ours[key], peer[key]) for what, key, unit in figures]
     return rows
 
 
-def row(name: str, unit: str, ours: float, peer: float) -> dict[str, Any]:
-    values = {"lowres": round(ours, 1), "peer": round(peer, 1), "ratio": round(ours / peer, 3)}
-    return {"name": name, "unit": unit, **values}
-
-
-def machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    if not (DATA / "sib200").is_dir():
-        sys.exit(f"no sib200 at {DATA}; set LOWRES_DATA to the folder of the data sets")
-    rows = measured()
-    if asked.json:
-        print(json.dumps({"machine": machine(), "rows": rows}, indent=1))
-        return
-    print("| | trimmed | whole | ratio |\n|---|---:|---:|---:|")
-    for one in rows:
-        print(
-            f"| {one['name']}, {one['unit']} | {one['lowres']} | {one['peer']} | {one['ratio']} |"
-        )
+    asked = tables.arguments(__doc__).parse_args()
+    tables.data("sib200")
+    rows = measured(QUANTIZATION[:1] if asked.quick else QUANTIZATION)
+    tables.show(rows, asked.json, ("trimmed", "whole"))
 
 
 if __name__ == "__main__":

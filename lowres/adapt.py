@@ -45,6 +45,8 @@ DAMAGED = (
 """What torch and json raise for a checkpoint that is not whole."""
 CLIP = 1.0
 """Largest norm of a step's gradient."""
+LOOK_EVERY = 20
+"""Steps between two looks at the loss: each waits until a GPU has done what it has to do."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def adapt(
 
     def new() -> _Learner:
         torch.manual_seed(seed)
-        return _learner(options, base, located, texts, hardware, folder, seed)
+        return _learner(options, base, located, texts, hardware, folder, seed, progress)
 
     learner, state = _resumed(new, folder / CHECKPOINT, progress)
     material.say_notes(texts, progress)
@@ -148,6 +150,7 @@ def _learner(
     hardware: Hardware,
     folder: Path,
     seed: int,
+    progress: Progress,
 ) -> _Learner:
     plugin = registry.module("objectives", options.objective)
     if plugin.Objective.parallel:
@@ -181,6 +184,7 @@ def _learner(
         hardware=hardware,
         folder=folder / WORK,
         seed=seed,
+        say=progress.say,
     )
     objective: Objective = plugin.Objective(job)
     check_enough(len(objective.lengths), options.batch)
@@ -280,6 +284,7 @@ def _train(
     # a restored optimizer holds the rates of its last step
     rates = [options.learning_rate, options.rows_learning_rate]
     said = f"adapt, {options.objective}"
+    recent: list[torch.Tensor] = []
     with progress.bar(said, learner.steps) as advance, training_callbacks.interruptible(watch):
         advance(state.step)
         for chosen in _batches(learner.order, state.step, learner.steps):
@@ -289,26 +294,42 @@ def _train(
                 group["lr"] = rate * _share(state.step, learner.steps, options.warmup)
             learner.network.train()
             loss = learner.objective.loss(chosen, state.step)
-            if not torch.isfinite(loss):
-                raise DataError(
-                    f"adapt: the loss is {loss.item()} at step {state.step}; set a lower "
-                    "adapt.learning_rate and adapt.rows_learning_rate, or train.precision: fp32"
-                )
+            recent.append(loss.detach())
             learner.scaler.scale(loss).backward()
             learner.scaler.unscale_(learner.optimizer)
             torch.nn.utils.clip_grad_norm_(learner.parameters, CLIP)
             learner.scaler.step(learner.optimizer)
             learner.scaler.update()
             learner.optimizer.zero_grad()
-            if state.step % 20 == 0 or state.step + 1 == learner.steps:
-                state.losses.append((state.step, round(float(loss.detach()), 4)))
+            told = state.step % LOOK_EVERY == 0 or state.step + 1 == learner.steps
             state.step += 1
             advance(1)
-            if watch.interrupted or monotonic() - saved > save_every_s:
+            pressed = watch.interrupted
+            late = pressed or monotonic() - saved > save_every_s
+            if told or late:
+                # before a checkpoint too, so that none holds a NaN
+                newest = _finite(recent, state.step - 1)
+            if told:
+                state.losses.append((state.step - 1, round(newest, 4)))
+            if late:
                 state.write(folder / CHECKPOINT, learner, monotonic() - start)
                 saved = monotonic()
-            if watch.interrupted:
+            if pressed:
                 raise Interrupted(f"interrupted after step {state.step} of {learner.steps}")
+
+
+def _finite(recent: list[torch.Tensor], step: int) -> float:
+    """The newest of the losses since the last look, of which `step` was the last one; forgets
+    them. Raises `DataError` where one is no number."""
+    losses = torch.stack(recent).tolist()
+    recent.clear()
+    for number, loss in enumerate(losses, start=step + 1 - len(losses)):
+        if not math.isfinite(loss):
+            raise DataError(
+                f"adapt: the loss is {loss} at step {number}; set a lower adapt.learning_rate and "
+                "adapt.rows_learning_rate, or train.precision: fp32"
+            )
+    return float(losses[-1])
 
 
 def _batches(order: LengthGrouped, first: int, steps: int) -> Iterator[list[int]]:

@@ -6,13 +6,13 @@ manifest is written last and the folder is renamed. Whoever finds a manifest fin
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import gc
 import hashlib
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from lowres import events, recipe_loading
+from lowres import events, hardware, recipe_loading
 from lowres.energy import EnergyMeter
 from lowres.errors import LowresError, RunError
 
@@ -47,6 +47,7 @@ class Manifest:
     seconds: float
     peak_mb: float
     notes: dict[str, Any]
+    gpu_mb: float | None = None
 
 
 def fingerprint(value: Any) -> str:
@@ -142,7 +143,7 @@ def new_folder(final: Path, option: str) -> Iterator[Path]:
 
 
 class PeakMemory:
-    """Peak resident memory of this process in MB while the block runs (plus GPU if used)."""
+    """Peak resident memory of this process in MB while the block runs."""
 
     def __init__(self, interval_s: float = 0.05) -> None:
         self._interval_s = interval_s
@@ -185,9 +186,25 @@ def _give_back() -> None:
     """What an earlier stage has let go of, so that the peak of the next one is its own: a Trainer
     holds its model in a cycle, and glibc keeps what was freed."""
     gc.collect()
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "malloc_trim"):  # another C library has none
+    if (libc := hardware.glibc()) is not None:
         libc.malloc_trim(0)
+    if (cuda := _cuda()) is not None:
+        cuda.empty_cache()
+        cuda.reset_peak_memory_stats()
+
+
+def _cuda() -> Any:
+    """torch.cuda, where this process has used it; asking before would load torch, or take a card's
+    memory."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _gpu_mb() -> float | None:
+    """The most that torch has reserved of the card since `_give_back`, in MB: with what its blocks
+    leave unused, without CUDA's own context."""
+    cuda = _cuda()
+    return None if cuda is None else round(cuda.max_memory_reserved() / 2**20, 1)
 
 
 def _remove_if_unused(partial: Path, top: Path) -> None:
@@ -331,9 +348,8 @@ class RunFolder:
             for f in sorted(partial.rglob("*"))
             if f.is_file() and f.name != MANIFEST
         }
-        done = Manifest(
-            name, inputs, outputs, round(time.monotonic() - start, 2), memory.peak_mb, stage.notes
-        )
+        seconds = round(time.monotonic() - start, 2)
+        done = Manifest(name, inputs, outputs, seconds, memory.peak_mb, stage.notes, _gpu_mb())
         write_text(partial / MANIFEST, json.dumps(asdict(done), indent=1, ensure_ascii=False))
         if final.exists():
             shutil.rmtree(final)

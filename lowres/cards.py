@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -9,13 +10,14 @@ from typing import Final
 
 from lowres import doctor
 from lowres.errors import DeviceError, nearest
-from lowres.hardware import Precision, choose
+from lowres.hardware import Hardware, Precision, choose
 from lowres.recipe import Train
 
 GB: Final = 1024.0
 """MB in a GB, as cards are sold: both by powers of two."""
 CONTEXT_MB: Final = 450.0
 """Of a card, CUDA's own context and the libraries' kernels, before the first tensor."""
+_ASKED: Final = "name,memory.total,memory.free,compute_cap,mig.mode.current"
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(GB|GiB|G)", re.IGNORECASE)
 
 
@@ -107,7 +109,34 @@ def _of(card: Card, train: Train, warnings: tuple[str, ...]) -> Place:
 
 
 def _this_machine(train: Train) -> Place:
-    return _this_card(train) if _sees_gpu() else processor(train)
+    if not _sees_gpu():
+        return processor(train)
+    known = _by_driver()
+    return card_here(train) if known is None else _card_of(train, *known)
+
+
+def _by_driver() -> tuple[str, float, float, tuple[int, int]] | None:
+    """(name, MB, MB free, compute capability) of the GPU that torch would take, by the driver's own
+    tool: torch takes seconds to import. None where torch alone can tell."""
+    import shutil
+    import subprocess
+
+    tool = shutil.which("nvidia-smi")
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    if tool is None or not first.isdigit():
+        return None
+    words = [tool, f"--query-gpu={_ASKED}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10, check=True)
+        rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
+        name, total, free, capability, parted = rows[int(first)]
+        major, minor = map(int, capability.split("."))
+        found = name, float(total), float(free), (major, minor)
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+    # CUDA numbers different cards by their speed, the driver by their place
+    alike = len({row[0] for row in rows}) == 1
+    return found if alike and parted != "Enabled" else None
 
 
 def processor(train: Train) -> Place:
@@ -138,7 +167,8 @@ def _sees_gpu() -> bool:
     return Path("/proc/driver/nvidia").exists() or shutil.which("nvidia-smi") is not None
 
 
-def _this_card(train: Train) -> Place:
+def card_here(train: Train) -> Place:
+    """The GPU that torch takes. Raises `DeviceError` for none, or a number format that it lacks."""
     import torch
 
     if not torch.cuda.is_available():
@@ -150,10 +180,16 @@ def _this_card(train: Train) -> Place:
     capability = torch.cuda.get_device_capability()
     # what the context of this process takes is not taken by others
     free = min(total, free + CONTEXT_MB)
+    return _card_of(train, torch.cuda.get_device_name(), total, free, capability)
+
+
+def _card_of(
+    train: Train, name: str, total: float, free: float, capability: tuple[int, int]
+) -> Place:
     taken = total - free
     installed = doctor.version("bitsandbytes") is not None
     return Place(
-        torch.cuda.get_device_name(),
+        name,
         "cuda",
         total,
         free,
@@ -162,6 +198,12 @@ def _this_card(train: Train) -> Place:
         doctor.nf4_ability(sys.platform, [capability], installed),
         (_said_free("GPU memory", taken, total, free),) if taken > 0.05 * total else (),
     )
+
+
+def where_it_ran(machine: Hardware) -> Place:
+    """For what is over, and asks for no room."""
+    able = doctor.Ability(True, "it ran")
+    return Place("", machine.device, 0.0, 0.0, machine.precision, able, able)
 
 
 def _said_free(what: str, taken: float, total: float, free: float) -> str:

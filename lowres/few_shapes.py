@@ -48,7 +48,7 @@ def logits(
                 for name, ids in inputs.items()
             }
             with hardware.autocast():
-                out = model(**{k: v.to(hardware.device) for k, v in inputs.items()}).logits
+                out = model(**{k: hardware.moved(v) for k, v in inputs.items()}).logits
             values = out.float().cpu().numpy()
             for index, value in zip(chosen, values, strict=False):
                 # a copy: a view would hold the whole batch

@@ -116,8 +116,8 @@ def _case(recipe: Recipe, located: LocatedBase, machine: Hardware, found: Length
         shape = shapes.read(Path(located.path), recipe.base.name)
     except BaseModelError:
         return None
-    on_card = machine.device == "cuda"
-    place = cards.place(None, recipe.train) if on_card else cards.processor(recipe.train)
+    found_on = cards.card_here if machine.device == "cuda" else cards.processor
+    place = found_on(recipe.train)
     place = replace(place, device=machine.device, precision=machine.precision)
     return Case(recipe, shapes.Found(recipe.base.name, shape, Path(located.path), ""), place, found)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +40,13 @@ class Hardware:
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
         return torch.autocast(self.device, dtype=dtype, enabled=self.precision != "fp32")
 
+    def moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A processor's tensor on the device. A GPU goes on with what it has to do meanwhile: a
+        copy from ordinary memory would wait until that is done."""
+        if self.device != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
 
 def detect(precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto") -> Hardware:
     """The device and the number format to use.
@@ -70,6 +79,14 @@ def choose(
     if asked == "fp16" and otherwise == "fp32":
         raise DeviceError("train.precision: fp16 needs a GPU; use auto, bf16 or fp32")
     return asked
+
+
+def glibc() -> ctypes.CDLL | None:
+    """The C library where it is glibc, which can be told what becomes of freed memory."""
+    if sys.platform != "linux":
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "malloc_trim") else None
 
 
 _FULL_MEMORY = re.compile(

@@ -109,7 +109,7 @@ def _logits(
             of_chosen(chosen)
             inputs = model_inputs([rows[i] for i in chosen], pad_id)
             with hardware.autocast():
-                out = model(**{k: v.to(hardware.device) for k, v in inputs.items()}).logits
+                out = model(**{k: hardware.moved(v) for k, v in inputs.items()}).logits
             values = out.float().cpu().numpy()
             for index, value in zip(chosen, values, strict=True):
                 answers[index] = value[: lengths[index]] if value.ndim == 2 else value
@@ -180,7 +180,7 @@ def hidden_states(
         for chosen in batches(lengths, batch_tokens):
             inputs = model_inputs([rows[i] for i in chosen], pad_id)
             with hardware.autocast():
-                out = encoder(**{k: v.to(hardware.device) for k, v in inputs.items()})
+                out = encoder(**{k: hardware.moved(v) for k, v in inputs.items()})
             states = out.last_hidden_state.float().cpu().numpy()
             for index, state in zip(chosen, states, strict=True):
                 yield index, state[: lengths[index]]

@@ -7,7 +7,6 @@ int8 too, by blocks of rows, and every tensor is read by itself and let go.
 
 from __future__ import annotations
 
-import ctypes
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lowres import hardware
 from lowres.errors import BaseModelError
 from lowres.int8 import BLOCK_ROWS, Int8Decoder, Int8Embedding
 
@@ -73,8 +73,8 @@ def _given_back() -> Iterator[None]:
     By itself it would keep all that was freed for later: as much as the model in float. Afterwards
     it is as a long-running process has it, for training takes and frees the same again and again.
     """
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "malloc_trim"):  # another C library
+    libc = hardware.glibc()
+    if libc is None:
         yield
         return
     libc.mallopt(_MMAP_THRESHOLD, 2**18)

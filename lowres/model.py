@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_BIAS = "_lowres_bias"
+"""Where an 8-bit layer's bias is during a pass that rounds it."""
 POOLERS = ("pooler",)
 """Modules of a bare encoder outside its blocks."""
 
@@ -214,16 +216,18 @@ def _is_broken_file(error: Exception) -> bool:
 
 
 def _settle(model: Any) -> None:
-    """Mend two habits of bitsandbytes 0.50 on a CPU.
+    """Mend habits of bitsandbytes 0.50.
 
     8-bit: peft 0.21 moves a weight to where it is for DoRA, and the move loses the scales that the
-    layer has taken from it. NF4: the first `eval()` pass repacks weights for AVX512-BF16. It
-    rounds their scales to bf16 in place, for good, so training after the first evaluation and any
-    resumed run would go on with another base; and it refuses widths below 64.
+    layer has taken from it; see also `_as_autocast` and `_let_input_go`. NF4, on a CPU: the first
+    `eval()` pass repacks weights for AVX512-BF16. It rounds their scales to bf16 in place, for
+    good, so training after the first evaluation and any resumed run would go on with another base;
+    and it refuses widths below 64.
     """
     for module in model.modules():
         if hasattr(module, "init_8bit_state"):
             module.register_forward_pre_hook(_keep_scales)
+            module.register_forward_pre_hook(_as_autocast)
             module.register_forward_hook(_let_input_go)
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
@@ -234,10 +238,36 @@ def _keep_scales(layer: Any, inputs: Any) -> None:
         layer.weight.SCB = layer.state.SCB
 
 
+def _as_autocast(layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The input of an 8-bit layer in the format that autocast gives to the inputs of others.
+
+    Autocast does not know bitsandbytes' layers: what comes from a layer norm stays float32, and so
+    do the weights of each pass, the gradient of the input, and on a GPU the output. On a processor
+    outputs are to the last bit what they were. Its passes without training multiply in int8, and
+    are left alone.
+    """
+    import torch
+
+    x = inputs[0]
+    device = x.device.type
+    if not torch.is_autocast_enabled(device) or (device == "cpu" and not layer.training):
+        return None
+    if layer.bias is not None and getattr(layer, _BIAS, None) is None:
+        # the layer rounds it to the format of its input, for good
+        setattr(layer, _BIAS, layer.bias.data)
+    return (x.to(torch.get_autocast_dtype(device)), *inputs[1:])
+
+
 def _let_input_go(layer: Any, inputs: Any, output: Any) -> None:
-    """Free the input of a frozen 8-bit layer: bitsandbytes 0.50 keeps it for the gradient of the
-    weight, which nobody asks for, on the node and not by `save_for_backward`: gradient
-    checkpointing cannot drop it, and every layer's stays until the backward pass."""
+    """Give an 8-bit layer its bias back, and free its input where it is frozen.
+
+    bitsandbytes 0.50 keeps that for the gradient of the weight, which nobody asks for, on the node
+    and not by `save_for_backward`: gradient checkpointing cannot drop it, and every layer's stays
+    until the backward pass.
+    """
+    if getattr(layer, _BIAS, None) is not None:
+        layer.bias.data = getattr(layer, _BIAS)
+        setattr(layer, _BIAS, None)
     node = output.grad_fn
     if node is None or layer.weight.requires_grad:
         return

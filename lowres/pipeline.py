@@ -6,6 +6,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from lowres.variants import Variant
 
 RUNS = Path("runs")
+PATIENCE = timedelta(days=7)
+"""How long processes wait for one another: the first one alone extends and adapts, which takes
+hours, and the libraries' own 10 or 30 minutes would end the run. One that dies ends all at once."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,7 @@ class _Team:
             from accelerate import PartialState
 
             # without a GPU it has to be told, or every process would train alone
-            PartialState(cpu=machine.device == "cpu")
+            PartialState(cpu=machine.device == "cpu", timeout=PATIENCE)
 
     def wait(self) -> None:
         """Until all processes are here."""

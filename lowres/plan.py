@@ -1,8 +1,8 @@
 """What each stage of a recipe will take at its peak, and whether that fits: from config.json alone.
 
 `footprint.py` has the formulas, this file the stages: which base is loaded how, what trains, how
-long a batch is. Nothing here imports torch; on a machine with an NVIDIA driver and without `--gpu`,
-`cards.py` asks torch for the free memory.
+long a batch is. Nothing here imports torch; `cards.py` does where torch alone knows what
+of this machine's card is free.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def stages_of_run(
     micro_batch: int | None = None,
 ) -> dict[str, float]:
     """The planned peak in MB of every kind of stage, for the base in a folder; empty where nothing
-    can be planned. On a GPU nothing: a run measures the memory of its process.
+    can be planned. On a GPU without CUDA's own context, which torch does not measure.
 
     Args:
         recipe: the study.
@@ -190,18 +190,17 @@ def stages_of_run(
     if micro_batch is not None:
         train = recipe.train.model_copy(update={"micro_batch": micro_batch})
         recipe = recipe.model_copy(update={"train": train})
-    if machine.device != "cpu" or not (folder / "tokenizer.json").is_file():
+    if not (folder / "tokenizer.json").is_file():
         return {}
     try:
         shape = shapes.read(folder, recipe.base.name)
-    except (
-        BaseModelError
-    ):  # sizes under names that are not known here: the run is done all the same
+    except BaseModelError:  # sizes under names that are not known here: it ran all the same
         return {}
     found = shapes.Found(recipe.base.name, shape, folder, "")
-    place = replace(cards.processor(recipe.train), precision=machine.precision)
-    case = Case(recipe, found, place, lengths.of_columns(recipe, columns, folder, dev))
-    return {stage.name: round(stage.total_mb, 1) for stage in _stages(case)}
+    measured = lengths.of_columns(recipe, columns, folder, dev)
+    case = Case(recipe, found, cards.where_it_ran(machine), measured)
+    unseen = _runtime(case) if machine.device == "cuda" else 0.0
+    return {stage.name: round(stage.total_mb - unseen, 1) for stage in _stages(case)}
 
 
 def _stages(case: Case) -> Iterator[StagePlan]:

@@ -2,13 +2,12 @@
 
 Blocks below the first one with LoRA are a function of the text alone. They run without dropout,
 cached or not, and what the highest of them gives is kept in float16 in a file, for every epoch,
-seed and evaluation. A file is used if its manifest names the same base, text and format, and its
-checksum holds.
+seed and evaluation. A file is used if its seal names the same base, text and format, and holds
+(`sealed.py`).
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from lowres import artifacts, blocks, inference, rows, stacking
+from lowres import artifacts, blocks, inference, rows, sealed, stacking
 from lowres.hardware import Hardware
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 FOLDER: Final = ".states"
 DISK_SHARE: Final = 0.25
 """Of the free disk, what the files of a run may take; the ones used longest ago go first."""
-_CHUNK: Final = 2**22
 
 States = Sequence[np.ndarray]
 """[tokens, hidden] in float16 for every window."""
@@ -57,12 +55,9 @@ class Store:
             make: gives (window, its states) in any order.
         """
         name = artifacts.fingerprint(key)
-        data, manifest = self._folder / f"{name}.f16", self._folder / f"{name}.json"
+        data, seal = self._folder / f"{name}.f16", self._folder / f"{name}.json"
         size = 2 * width * sum(lengths)
-        if manifest.is_file() and not _sound(data, manifest, key, size):
-            self._say(f"{data}: damaged; the states of the frozen layers are computed again")
-            manifest.unlink(missing_ok=True)
-        if not manifest.is_file():
+        if sealed.broken(seal, "states of the frozen layers", self._say, key):
             if not self._room(size):
                 self._say(
                     f"{self._folder}: {size / 2**20:,.0f} MB of frozen layers' states would take "
@@ -70,16 +65,16 @@ class Store:
                 )
                 return None
             self._write(data, lengths, width, make())
-            found = {"key": key, "bytes": size, "crc32": _checksum(data)}
-            artifacts.write_text(manifest, json.dumps(found) + "\n")
-        manifest.touch()
+            sealed.seal(seal, [data], key)
+        seal.touch()
         return _read(data, lengths, width)
 
     def _room(self, size: int) -> bool:
         """Whether `size` bytes may be added, after removing what was used longest ago."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        files = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
-        sizes = {file: json.loads(file.read_text())["bytes"] for file in files}
+        seals = sorted(self._folder.glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
+        files = [seal.with_suffix(".f16") for seal in seals]
+        sizes = {file: file.stat().st_size for file in files if file.exists()}
         held = sum(sizes.values())
         limit = DISK_SHARE * (shutil.disk_usage(self._folder).free + held)
         if size > limit:
@@ -87,9 +82,9 @@ class Store:
         for file in files:
             if held + size <= limit:
                 break
-            held -= sizes[file]
-            file.unlink()
-            file.with_suffix(".f16").unlink(missing_ok=True)
+            held -= sizes.get(file, 0)
+            file.with_suffix(".json").unlink()
+            file.unlink(missing_ok=True)
         return True
 
     def _write(self, data: Path, lengths: Sequence[int], width: int, made: Pairs) -> None:
@@ -113,25 +108,6 @@ class Store:
 def _read(data: Path, lengths: Sequence[int], width: int) -> States:
     flat = np.memmap(data, np.float16, "r", shape=(sum(lengths), width))
     return np.split(flat, np.cumsum(lengths)[:-1])
-
-
-def _sound(data: Path, manifest: Path, key: dict[str, Any], size: int) -> bool:
-    """Whether the file is whole and what its manifest says."""
-    try:
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-        same = json.dumps(found["key"], sort_keys=True) == json.dumps(key, sort_keys=True)
-        whole = data.stat().st_size == size == found["bytes"]
-        return bool(same and whole and found["crc32"] == _checksum(data))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _checksum(data: Path) -> int:
-    found = 0
-    with data.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            found = zlib.crc32(chunk, found)
-    return found
 
 
 class Prefix:
@@ -180,11 +156,10 @@ class Prefix:
     ) -> Callable[[Sequence[int]], None]:
         """See `inference.Frozen`."""
         states = self.states(rows, pad_id, batch_tokens)
-        device = self._hardware.device
 
         def give(chosen: Sequence[int]) -> None:
             some = None if states is None else padded([states[i] for i in chosen])
-            self.give(None if some is None else some.to(device))
+            self.give(None if some is None else self._hardware.moved(some))
 
         return give
 
@@ -253,7 +228,7 @@ class Prefix:
         hook = self._blocks[-1].register_forward_hook(_stop)
         try:
             with torch.inference_mode(), self._hardware.autocast():
-                self._network(**{k: v.to(self._hardware.device) for k, v in inputs.items()})
+                self._network(**{k: self._hardware.moved(v) for k, v in inputs.items()})
         except _Enough as enough:
             return enough.args[0]
         finally:

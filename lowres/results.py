@@ -26,7 +26,12 @@ class Stage(Row):
     name: str
     seconds: float
     peak_mb: float
+    """Of the process, resident."""
+    gpu_mb: float | None = None
+    """The most that torch reserved of the card, without CUDA's own context. null: on a
+    processor."""
     planned_mb: float | None = None
+    """Of `gpu_mb` where there is one, else of `peak_mb`."""
 
 
 class Score(Row):

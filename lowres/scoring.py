@@ -112,6 +112,7 @@ def _stage(manifest: Manifest, planned: Mapping[str, float]) -> Stage:
         name=manifest.name,
         seconds=manifest.seconds,
         peak_mb=manifest.peak_mb,
+        gpu_mb=manifest.gpu_mb,
         planned_mb=None if kind is None else planned[kind],
     )
 
@@ -131,6 +132,7 @@ def _merged(stages: Sequence[Stage]) -> list[Stage]:
             name=f"{name}: {len(found)} trainings",
             seconds=round(sum(s.seconds for s in found), 2),
             peak_mb=max(s.peak_mb for s in found),
+            gpu_mb=max((s.gpu_mb for s in found if s.gpu_mb is not None), default=None),
             planned_mb=found[0].planned_mb,
         )
         for name, found in groups.items()

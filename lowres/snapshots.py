@@ -123,7 +123,13 @@ def cached(hub_id: str, revision: str | None, allow_pickle: bool) -> Path | None
 
 def config_in_cache(hub_id: str, revision: str | None) -> Path | None:
     """The folder of a snapshot in the Hub client's cache that has a config.json, or None."""
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE, f"models--{hub_id.replace('/', '--')}")
+    if not folder.is_dir():
+        # most often; the client's own look-up takes a third of a second to import
+        return None
+    from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(
         hub_id, "config.json", cache_dir=constants.HF_HUB_CACHE, revision=revision

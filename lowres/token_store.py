@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lowres import sealed
+
+SEAL = "ids.json"
 CHUNK = 10_000
 """Lines encoded at a time."""
 
@@ -28,19 +31,24 @@ class TokenStore:
         )
 
     @classmethod
-    def make(cls, folder: Path, lines: Iterable[str], encode: Encode) -> TokenStore:
-        """Encode lines into a folder, unless they are there whole."""
-        if not (folder / "ends.npy").is_file():
+    def make(
+        cls,
+        folder: Path,
+        lines: Iterable[str],
+        encode: Encode,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> TokenStore:
+        """Encode lines into a folder, unless they are there whole; `say` is told of damage."""
+        at = folder / SEAL
+        if sealed.broken(at, "token ids", say):
             folder.mkdir(parents=True, exist_ok=True)
             lengths: list[int] = []
             with (folder / "ids.bin").open("wb") as file:
                 for ids in _encoded(lines, encode):
                     file.write(np.asarray(ids, dtype=np.uint32).tobytes())
                     lengths.append(len(ids))
-            # written last: its existence means that the rest is whole
-            temporary = folder / "ends.tmp.npy"
-            np.save(temporary, np.cumsum(lengths, dtype=np.int64))
-            temporary.replace(folder / "ends.npy")
+            np.save(folder / "ends.npy", np.cumsum(lengths, dtype=np.int64))
+            sealed.seal(at, [folder / "ids.bin", folder / "ends.npy"])
         return cls(folder)
 
     def __len__(self) -> int:

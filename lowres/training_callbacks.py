@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -226,7 +228,7 @@ def from_main(value: Any) -> Any:
     """The first process's value, so that all take the same turn."""
     values = [value]
     if _several():
-        torch.distributed.broadcast_object_list(values, src=0)
+        torch.distributed.broadcast_object_list(values, src=0, group=_talk())
     return values[0]
 
 
@@ -235,8 +237,17 @@ def agreed(*wishes: bool) -> tuple[bool, ...]:
     if not _several():
         return wishes
     votes: list[tuple[bool, ...]] = [() for _ in range(torch.distributed.get_world_size())]
-    torch.distributed.all_gather_object(votes, wishes)
+    torch.distributed.all_gather_object(votes, wishes, group=_talk())
     return tuple(any(each) for each in zip(*votes, strict=True))
+
+
+@cache
+def _talk() -> Any:
+    """What the processes' few words go through: by the GPUs' own way each would wait until the GPUs
+    have done what they have to do. All processes come here first at the same moment."""
+    if torch.distributed.get_backend() == "gloo":
+        return None
+    return torch.distributed.new_group(backend="gloo", timeout=timedelta(days=7))
 
 
 def _several() -> bool:

@@ -203,7 +203,7 @@ def test_checkpoints_come_with_the_time_and_change_nothing(located, texts, tmp_p
 
 
 def test_only_lora_and_new_rows_train(located, texts, tmp_path):
-    learner = adapt._learner(options(), FLOAT, located, texts, CPU, tmp_path, 1)
+    learner = adapt._learner(options(), FLOAT, located, texts, CPU, tmp_path, 1, Silent())
     full = learner.objective._job.full
     trains = {name for name, p in full.named_parameters() if p.requires_grad}
     assert all(".lora_" in name or name.endswith(".rows") for name in trains)
@@ -237,7 +237,7 @@ def test_quantised_base(located, texts, tmp_path, objective, quantization):
 
 def test_epochs_make_steps(located, texts, tmp_path):
     learner = adapt._learner(
-        options(steps=None, epochs=2.5), FLOAT, located, texts, CPU, tmp_path, 1
+        options(steps=None, epochs=2.5), FLOAT, located, texts, CPU, tmp_path, 1, Silent()
     )
     assert learner.steps == 18  # 100 lines in batches of 16 are 7 steps
     seen = [i for batch in adapt._batches(learner.order, 0, 7) for i in batch]
@@ -279,11 +279,29 @@ def test_fewer_lines_than_a_batch(located, texts, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops(located, texts, tmp_path, monkeypatch):
-    learner = adapt._learner(options(), FLOAT, located, texts, CPU, tmp_path, 1)
+    learner = adapt._learner(options(), FLOAT, located, texts, CPU, tmp_path, 1, Silent())
     nothing = torch.tensor(torch.nan, requires_grad=True)
     monkeypatch.setattr(learner.objective, "loss", lambda chosen, step: nothing)
     with pytest.raises(DataError, match=r"the loss is nan at step 0; set a lower"):
         adapt._train(learner, options(), adapt._State(0, ()), tmp_path, Silent(), 1, 1e9)
+
+
+@pytest.mark.parametrize("save_every_s", [1e9, 0.0])
+def test_the_first_bad_loss_is_named_and_no_checkpoint_is_made_of_it(
+    located, texts, tmp_path, monkeypatch, save_every_s
+):
+    learner = adapt._learner(options(), FLOAT, located, texts, CPU, tmp_path, 1, Silent())
+    real = learner.objective.loss
+
+    def losing(chosen, step):
+        return real(chosen, step) * (torch.inf if step == 3 else 1.0)
+
+    monkeypatch.setattr(learner.objective, "loss", losing)
+    state = adapt._State(0, ())
+    with pytest.raises(DataError, match=r"the loss is inf at step 3; set a lower"):
+        adapt._train(learner, options(), state, tmp_path, Silent(), 1, save_every_s)
+    kept = adapt._State.read(tmp_path / adapt.CHECKPOINT)
+    assert (None if kept is None else kept.step) == (3 if save_every_s == 0 else None)
 
 
 def test_what_is_cut_is_counted(located, texts, tmp_path):

@@ -36,6 +36,30 @@ def test_a_stage_is_whole_or_absent(tmp_path: Path) -> None:
     assert folder.finished("train/1", "a") is None
 
 
+def test_a_card_is_measured_by_what_torch_reserved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    folder = RunFolder(tmp_path)
+    with folder.stage("train/1", "a"):
+        pass
+    found = folder.manifest("train/1")
+    assert found is not None
+    assert torch.cuda.is_initialized() or found.gpu_mb is None
+    # as on a machine with a GPU: a peak of before is none of this stage's
+    peak = [9_000 * 2**20]
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", peak.clear)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: sum(peak))
+    with folder.stage("train/2", "a"):
+        peak.append(1_234 * 2**20)
+    found = folder.manifest("train/2")
+    assert found is not None
+    assert found.gpu_mb == 1_234
+
+
 def test_other_inputs_start_over(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     break_off(folder, "evaluate", "old")

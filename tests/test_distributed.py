@@ -88,6 +88,41 @@ def test_two_processes_over_8_bit_give_one_set_of_results(written, tmp_path):
         torch.testing.assert_close(two[name], value, atol=1e-3, rtol=0)
 
 
+WAITING = """
+import os, sys, torch
+from lowres import pipeline, training_callbacks
+from lowres.hardware import Hardware
+
+team = pipeline._Team(Hardware("cpu", "fp32"))
+group = torch.distributed.group.WORLD._get_backend(torch.device("cpu"))
+print(group.options._timeout >= pipeline.PATIENCE)
+print(training_callbacks.from_main(os.environ["RANK"]))
+print(training_callbacks.agreed(team.is_main, False))
+team.wait()
+"""
+
+
+@pytest.mark.slow
+def test_processes_wait_for_what_the_first_one_does_alone():
+    """Longer than the half hour after which torch gives a silent process up."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    given = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    given |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", WAITING],
+            env=os.environ | given | {"RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    outs = [process.communicate(timeout=120)[0] for process in started]
+    assert outs == ["True\n0\n(True, False)\n"] * 2
+
+
 @pytest.mark.slow
 def test_processes_that_do_not_divide_the_batch_are_refused(written, tmp_path):
     done = launched(written, tmp_path, "train.batch=7")

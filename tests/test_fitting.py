@@ -45,7 +45,7 @@ def job(base, tmp_path):
 def card(monkeypatch, free_mb, **changes):
     """A machine with a T4 of which so much is free."""
     place = replace(cards.place("T4", tiny_study.recipe("x").train), free_mb=free_mb, **changes)
-    monkeypatch.setattr(cards, "place", lambda gpu, train: place)
+    monkeypatch.setattr(cards, "card_here", lambda train: place)
 
 
 def split(job, windows=(20,) * 40, attempt=None):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import replace
 
@@ -266,6 +267,19 @@ def test_align_pulls_lines_to_their_translations(unigram, tmp_path):
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.1
     after = objective.figures()
     assert sum(f.value for f in after) >= sum(f.value for f in before)
+
+
+def test_damaged_vectors_of_the_teacher_are_computed_again(unigram, tmp_path):
+    _, extended, texts = unigram
+    said = []
+    made = job(extended, texts, tmp_path, objective="align")
+    asked = dataclasses.replace(made, say=said.append)
+    before = np.array(align.Objective(asked)._teacher)
+    vectors = tmp_path / "teacher.npy"
+    vectors.write_bytes(vectors.read_bytes()[:-2] + b"\x00\x7c")
+    after = align.Objective(asked)._teacher
+    assert np.array_equal(before, after)
+    assert said == [f"{tmp_path / 'teacher'}: damaged; the teacher's vectors are computed again"]
 
 
 def test_retrieval_both_ways():

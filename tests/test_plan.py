@@ -129,7 +129,7 @@ def test_lengths_of_other_tasks(told: Path, task: str) -> None:
     assert found["labels"] == 1
 
 
-def test_a_run_whose_base_has_unknown_sizes_has_no_plan(tmp_path: Path, tiny_base: Path) -> None:
+def test_what_a_run_is_measured_beside(tmp_path: Path, tiny_base: Path) -> None:
     import shutil
 
     from lowres.hardware import Hardware
@@ -139,7 +139,14 @@ def test_a_run_whose_base_has_unknown_sizes_has_no_plan(tmp_path: Path, tiny_bas
     machine = Hardware("cpu", "fp32")
     made = plan.stages_of_run(recipe, tiny_base, machine, columns, 1)
     assert set(made) == {"train", "evaluate"}
-    assert not plan.stages_of_run(recipe, tiny_base, Hardware("cuda", "fp16"), columns, 1)
+    fp16 = recipe.model_copy(
+        update={"train": recipe.train.model_copy(update={"precision": "fp16"})}
+    )
+    card = plan.stages_of_run(fp16, tiny_base, Hardware("cuda", "fp16"), columns, 1)
+    assert set(card) == {"train", "evaluate"}
+    # what torch measures there is neither the libraries nor CUDA's context
+    assert 0 < card["train"] < cards.CONTEXT_MB < made["train"]
+    # a base of unknown sizes has no plan
     shutil.copy(tiny_base / "tokenizer.json", tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
     assert not plan.stages_of_run(recipe, tmp_path, machine, columns, 1)

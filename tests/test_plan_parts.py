@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +78,7 @@ class TestCards:
         import torch
 
         monkeypatch.setattr(cards, "_sees_gpu", lambda: True)
+        monkeypatch.setattr(cards, "_by_driver", lambda: None)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (5 * 2**30, 16 * 2**30))
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
@@ -85,10 +88,60 @@ class TestCards:
         assert found.free_mb == 5 * 1024 + cards.CONTEXT_MB
         assert "of GPU memory" in found.warnings[0]
 
+    T4 = "Tesla T4, 15360, 15101, 7.5, [N/A]"
+    BUSY = "Tesla T4, 15360, 6000, 7.5, [N/A]"
+
+    @pytest.mark.parametrize(
+        ("said", "visible", "free_mb"),
+        [
+            ([T4], None, 15101),
+            ([T4, BUSY], None, 15101),
+            ([T4, BUSY], "1,0", 6000),
+            ([T4, "NVIDIA L4, 23034, 22500, 8.9, Disabled"], None, None),
+            (["NVIDIA A100, 40960, 40000, 8.0, Enabled"], None, None),
+            (["NVIDIA GB10, [N/A], [N/A], 12.1, [N/A]"], None, None),
+            ([T4], "", None),
+            ([T4], "-1", None),
+            ([T4], "1", None),
+            ([T4], "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", None),
+            (["Failed to initialize NVML: Driver/library version mismatch"], None, None),
+            ([], None, None),
+        ],
+    )
+    def test_a_card_by_its_driver(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        said: list[str],
+        visible: str | None,
+        free_mb: float | None,
+    ) -> None:
+        lines = "".join(f"echo '{line}'\n" for line in said)
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{lines}")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        asked_torch = []
+
+        def by_torch(train: Train) -> cards.Place:
+            asked_torch.append(True)
+            return cards.place("T4", train)
+
+        monkeypatch.setattr(cards, "card_here", by_torch)
+        found = cards.place(None, Train())
+        assert bool(asked_torch) == (free_mb is None)
+        if free_mb is not None:
+            assert (found.name, found.free_mb, found.memory_mb) == ("Tesla T4", free_mb, 15360)
+            assert (found.precision, found.int8.supported) == ("fp16", True)
+            assert ("6,000 MB are free" in "".join(found.warnings)) == (free_mb == 6000)
+
     def test_a_driver_that_torch_does_not_see(self, monkeypatch: pytest.MonkeyPatch) -> None:
         import torch
 
         monkeypatch.setattr(cards, "_sees_gpu", lambda: True)
+        monkeypatch.setattr(cards, "_by_driver", lambda: None)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         with pytest.raises(DeviceError, match="--gpu T4"):
             cards.place(None, Train())

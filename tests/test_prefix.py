@@ -13,7 +13,7 @@ from test_blocks import BUILT
 from tiny_study import CPU
 from transformers import set_seed
 
-from lowres import adapter_files, bases, blocks, inference, lora, model, prefix, rows
+from lowres import adapter_files, bases, blocks, inference, lora, model, prefix, rows, sealed
 from lowres import train as training
 from lowres.prefix import Store
 from lowres.progress import Silent
@@ -135,9 +135,17 @@ def test_a_damaged_file_is_made_again(base, tmp_path, harm):
     assert np.array_equal(logits(network, windows, frozen), expected)
     again = [line for line in said if "computed again" in line]
     assert len(again) == 1
-    assert str(data) in again[0]
-    found = json.loads(manifest.read_text())
-    assert found["bytes"] == data.stat().st_size
+    assert again[0].startswith(f"{data.with_suffix('')}: damaged")
+    assert sealed.holds(manifest, json.loads(manifest.read_text())["about"])
+
+
+def test_a_damaged_file_of_another_text_is_no_obstacle(base, tmp_path):
+    store = Store(tmp_path / "states")
+    _, windows, frozen = made(base, store)
+    frozen.states(windows.to_list()[:5], 0, 64)
+    (manifest,) = (tmp_path / "states").glob("*.json")
+    manifest.write_text("{")
+    assert frozen.states(windows.to_list(), 0, 64) is not None
 
 
 def test_other_layers_texts_and_formats_have_other_files(base, tmp_path, tiny_tokenizer):

@@ -42,6 +42,26 @@ def test_half_a_store_is_made_anew(tmp_path):
     assert TokenStore.make(tmp_path, ["gat"], letters)[0].tolist() == letters(["gat"])[0]
 
 
+@pytest.mark.parametrize("harm", ["cut", "bit", "ends", "seal", "gone"])
+def test_a_damaged_store_is_made_anew_and_says_so(tmp_path, harm):
+    lines, said = ["raan", "gat"], []
+    TokenStore.make(tmp_path / "store", lines, letters, said.append)
+    ids, ends, seal = (tmp_path / "store" / name for name in ("ids.bin", "ends.npy", "ids.json"))
+    if harm == "cut":
+        ids.write_bytes(ids.read_bytes()[:-4])
+    elif harm == "bit":
+        ids.write_bytes(b"\xff" + ids.read_bytes()[1:])
+    elif harm == "ends":
+        ends.write_bytes(ends.read_bytes()[:-1] + b"\x01")
+    elif harm == "seal":
+        seal.write_text("{")
+    else:
+        ids.unlink()
+    again = TokenStore.make(tmp_path / "store", lines, letters, said.append)
+    assert [again[i].tolist() for i in range(2)] == letters(lines)
+    assert said == [f"{tmp_path / 'store' / 'ids'}: damaged; the token ids are computed again"]
+
+
 @pytest.mark.parametrize("lines", [[], ["", ""]])
 def test_nothing_in_it(tmp_path, lines):
     store = TokenStore.make(tmp_path, lines, letters)

@@ -9,7 +9,7 @@ held-out lines; `masked_lm: bool`, whether it needs a base with a masked-LM head
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -46,6 +46,8 @@ class Job:
     seed: int
     batch_tokens: int = 4096
     """Tokens a forward pass without gradients, padding included."""
+    say: Callable[[str], None] = lambda line: None
+    """Where to tell what a reader should know, such as damage that was mended."""
 
 
 @dataclass(frozen=True)

@@ -182,18 +182,19 @@ class _Losses(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             weighted = states.float() * grad
             by_rows = ctx.shares.T @ weighted
-            new = (answers >= ctx.first).nonzero().squeeze(1)
-            by_rows.index_add_(0, answers[new] - ctx.first, weighted[new], alpha=-1)
+            new = answers >= ctx.first
+            weighted = weighted.masked_fill(~new.unsqueeze(1), 0.0)
+            by_rows.index_add_(0, (answers - ctx.first).clamp(min=0), weighted, alpha=-1)
         return by_states, by_rows, None, None, None, None, None
 
 
 def _own_rows(table: Table, rows: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
     """The row of each answer, [positions, width] float32."""
     own = table.at(answers.clamp(max=len(table) - 1)).float()
-    new = (answers >= len(table)).nonzero().squeeze(1)
-    if len(new):
-        own[new] = rows.detach()[answers[new] - len(table)].float()
-    return own
+    if not len(rows):
+        return own
+    new = rows.detach()[(answers - len(table)).clamp(min=0)].float()
+    return torch.where((answers >= len(table)).unsqueeze(1), new, own)
 
 
 class _Sweep:
@@ -219,9 +220,11 @@ class _Sweep:
         logits = (self.states @ block.T).float()
         if bias is not None:
             logits += bias.float()
+        # not by their places, whose number a GPU would have to be asked for at every block
         inside = (self.answers >= start) & (self.answers < start + len(block))
-        here = inside.nonzero().squeeze(1)
-        self.picked[here] = logits[here, self.answers[here] - start]
+        at = (self.answers - start).clamp(0, len(block) - 1)
+        own = logits.gather(1, at.unsqueeze(1)).squeeze(1)
+        self.picked = torch.where(inside, own, self.picked)
         top = torch.maximum(self.top, logits.amax(dim=1))
         shrink = (self.top - top).exp_()
         shares = logits.sub_(top.unsqueeze(1)).exp_()

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from lowres import inference
+from lowres import inference, sealed
 from lowres.languages import describe
 from lowres.material import LanguageText
 from lowres.objectives import Figure, Job, encoder_of
@@ -34,24 +34,26 @@ class Objective:
         self._job = job
         pairs = [pair for text in job.texts for pair in _pairs(text)]
         encode = encoder_of(job.tokenizer, job.options.max_tokens)
-        self._lines = TokenStore.make(job.folder / "lines", (line for line, _ in pairs), encode)
+        lines = (line for line, _ in pairs)
+        self._lines = TokenStore.make(job.folder / "lines", lines, encode, job.say)
         self.lengths = self._lines.lengths
         self._teacher = self._taught([translation for _, translation in pairs], "teacher")
-        self._centre = torch.from_numpy(np.asarray(self._teacher.mean(axis=0, dtype=np.float32)))
+        centre = torch.from_numpy(np.asarray(self._teacher.mean(axis=0, dtype=np.float32)))
+        self._centre = job.hardware.moved(centre)
         # the same translation twice in a batch is no other translation
         self._same = np.unique([b for _, b in pairs], return_inverse=True)[1]
 
     def _taught(self, translations: list[str], name: str) -> np.ndarray:
         """The teacher's vectors, [lines, 2, hidden] float16, kept on disk."""
-        file = self._job.folder / f"{name}.npy"
-        if not file.is_file():
-            encode = encoder_of(self._job.base_tokenizer, self._job.options.max_tokens)
-            store = TokenStore.make(self._job.folder / name, translations, encode)
-            with self._job.network.disable_adapter():
-                vectors = self._vectors(store)
-            temporary = file.with_suffix(".tmp.npy")
-            np.save(temporary, vectors)
-            temporary.replace(file)
+        job = self._job
+        file = job.folder / f"{name}.npy"
+        seal = file.with_suffix(".json")
+        if sealed.broken(seal, "teacher's vectors", job.say):
+            encode = encoder_of(job.base_tokenizer, job.options.max_tokens)
+            store = TokenStore.make(job.folder / name, translations, encode, job.say)
+            with job.network.disable_adapter():
+                np.save(file, self._vectors(store))
+            sealed.seal(seal, [file])
         found: np.ndarray = np.load(file, mmap_mode="r")
         return found
 
@@ -70,20 +72,20 @@ class Objective:
         rows = [{"input_ids": store[i]} for i in chosen]
         inputs = inference.model_inputs(rows, int(self._job.tokenizer.pad_token_id or 0))
         hardware = self._job.hardware
+        inputs = {name: hardware.moved(tensor) for name, tensor in inputs.items()}
         with hardware.autocast():
-            out = self._job.network(**{k: v.to(hardware.device) for k, v in inputs.items()})
+            out = self._job.network(**inputs)
         states = out.last_hidden_state.float()
-        mask = inputs["attention_mask"].to(states.device).unsqueeze(-1)
+        mask = inputs["attention_mask"].unsqueeze(-1)
         mean = (states * mask).sum(dim=1) / mask.sum(dim=1)
         return torch.stack([mean, states[:, 0]], dim=1)
 
     def loss(self, chosen: Sequence[int], step: int) -> torch.Tensor:
         """Of a batch of pairs; zero where every vector points as the teacher's does."""
-        options = self._job.options
+        options, moved = self._job.options, self._job.hardware.moved
         student = self._pooled(self._lines, chosen)
         teacher = torch.from_numpy(np.asarray(self._teacher[list(chosen)], dtype=np.float32))
-        centre = self._centre.to(student.device)
-        student, teacher = student - centre, teacher.to(student.device) - centre
+        student, teacher = student - self._centre, moved(teacher) - self._centre
         pull = (1 - functional.cosine_similarity(student, teacher, dim=-1)).sum(dim=1).mean()
         if not options.contrast:
             return pull
@@ -91,7 +93,7 @@ class Objective:
             functional.normalize(student[:, 0], dim=-1)
             @ functional.normalize(teacher[:, 0], dim=-1).mT
         )
-        same = torch.from_numpy(self._same[list(chosen)]).to(scores.device)
+        same = moved(torch.from_numpy(self._same[list(chosen)]))
         twins = same.unsqueeze(0) == same.unsqueeze(1)
         twins.fill_diagonal_(False)
         scores = (scores / options.temperature).masked_fill(twins, -torch.inf)
@@ -106,9 +108,8 @@ class Objective:
             if not pairs:
                 continue
             encode = encoder_of(self._job.tokenizer, self._job.options.max_tokens)
-            store = TokenStore.make(
-                self._job.folder / f"held-{text.language}", (a for a, _ in pairs), encode
-            )
+            folder = self._job.folder / f"held-{text.language}"
+            store = TokenStore.make(folder, (a for a, _ in pairs), encode, self._job.say)
             name = f"held-teacher-{text.language}"
             teacher = self._taught([b for _, b in pairs], name)[:, 0].astype(np.float32)
             student = self._vectors(store)[:, 0].astype(np.float32)

@@ -40,7 +40,7 @@ class Objective:
             return [ids for ids in encode(lines) if self._masking.has_any(ids)]
 
         lines = (line for text in job.texts for line in text.lines())
-        self._lines = TokenStore.make(job.folder / "mlm-lines", lines, with_something)
+        self._lines = TokenStore.make(job.folder / "mlm-lines", lines, with_something, job.say)
         self.lengths = self._lines.lengths
 
     def loss(self, chosen: Sequence[int], step: int) -> torch.Tensor:
@@ -63,15 +63,16 @@ class Objective:
             hidden: of each token, whether it is to be guessed.
             lines: ids of the lines themselves.
         """
-        device = self._job.hardware.device
+        moved = self._job.hardware.moved
         pad_id = int(self._job.tokenizer.pad_token_id or 0)
         inputs = inference.model_inputs([{"input_ids": ids} for ids in shown], pad_id)
-        where = inference.pad([mask.tolist() for mask in hidden], 0).bool()
+        # as places and not as a mask, whose size a GPU would have to be asked for
+        lines_at, tokens_at = inference.pad([mask.tolist() for mask in hidden], 0).nonzero().T
         answers = np.concatenate([ids[mask] for ids, mask in zip(lines, hidden, strict=True)])
         with self._job.hardware.autocast():
-            out = self._job.network(**{k: v.to(device) for k, v in inputs.items()})
-            states = out.last_hidden_state[where.to(device)]
-            return self._head.losses(states, torch.from_numpy(answers).to(device))
+            out = self._job.network(**{k: moved(v) for k, v in inputs.items()})
+            states = out.last_hidden_state[moved(lines_at), moved(tokens_at)]
+            return self._head.losses(states, moved(torch.from_numpy(answers)))
 
     def figures(self) -> list[Figure]:
         """Bits a character of held-out words, for every language; n is the number of lines.
