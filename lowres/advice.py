@@ -83,10 +83,10 @@ def _of_sources(sources: Sequence[str]) -> Step | None:
         return None
     # the first is often not the best, the best is often among the first: docs/advisor.md
     first = sources[:3]
-    why = "the order is a guess from other languages; a run a source settles it"
+    why = "the order is a guess from other languages; one run for each of the first settles it"
     if len(first) == 1:
         return Step("train", "the only source there is", f"languages.source: {first[0]}")
-    return Step("train", why, f"a run each: languages.source: {', then '.join(first)}")
+    return Step("train", why, f"languages.source: {', then '.join(first)}")
 
 
 def _label() -> Step:

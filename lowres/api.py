@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from lowres import recipe, recipe_loading
-from lowres.errors import DataError, reworded
+from lowres.errors import BaseModelError, DataError, reworded
 from lowres.events import Done, OnEvent, Warned, unheard
 from lowres.progress import Listener, Progress, Silent
 
@@ -75,13 +75,15 @@ class Recipe(recipe.Recipe):
         Raises:
             DataError: names every file of labelled data that is missing, or the first of raw text;
                 or a prebuilt extension that there is none of.
-            BaseModelError: for a base that no name, folder or Hub id can be.
+            BaseModelError: for a base that no name, folder or Hub id can be, or one of whose layers
+                `train.freeze` leaves none, where its sizes are known here.
         """
         from lowres import bases, bilingual, corpus, material, shots
         from lowres.data import check_files
         from lowres.preparation import check_prebuilt, kept_files
 
         bases.check_name(self.base.name)
+        self._check_layers()
         check_files(self)
         if self.text is not None:
             material.check_files(self.text, self.languages.targets)
@@ -91,6 +93,22 @@ class Recipe(recipe.Recipe):
         check_prebuilt(self)
         for key, name in kept_files(self):
             corpus.check_start(Path(name).expanduser(), key)
+
+    def _check_layers(self) -> None:
+        from lowres import recipe_strategies, shapes
+
+        if not self.train.freeze.layers:
+            return
+        try:
+            shape = shapes.find(self.base.name, self.base.revision).shape
+        except BaseModelError:
+            # not on this disk yet: the run looks, before it makes anything
+            return
+        said = recipe_strategies.nothing_left(
+            self, shape.layers, shape.distinct_layers < shape.layers
+        )
+        if said is not None:
+            raise BaseModelError(said)
 
     def yaml(self) -> str:
         """The resolved recipe, defaults written out, as it stands in a run folder."""

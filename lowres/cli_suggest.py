@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,12 +14,16 @@ from lowres.cli_guard import guarded
 from lowres.errors import BaseModelError, DataError, HubError, LowresError, nearest
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from lowres.diagnose import Finding, Text
     from lowres.progress import Progress
     from lowres.suggest import Labelled, Suggestion
 
 SHOWN = 10
 """Sources in the table; `--json` has all."""
+FIGURES = frozenset(("examples", "standing", "apart", "words", "lines"))
+"""Columns of numbers."""
 
 
 @guarded
@@ -76,12 +81,34 @@ def suggest(
     steps = advice.steps(
         code, best.name, best.finding, best.seen, words, [source.code for source in ranked]
     )
-    notes = [*(opened.notes if opened else ()), *suggesting.notes(code, opened, files, task)]
+    notes = [
+        *(opened.notes if opened else ()),
+        *suggesting.notes(code, opened, files, task),
+        *_ready(code, [view.name for view in views]),
+    ]
     said = suggesting.Suggestion(code, task, ranked, tuple(views), steps, tuple(notes))
     if as_json:
         typer.echo(json.dumps(suggesting.plain(said), indent=1, ensure_ascii=False))
     else:
         _show(said)
+
+
+def _ready(code: str, bases: Sequence[str]) -> list[str]:
+    """What travels with lowres for a language: a recipe, pieces for XLM-R's vocabulary."""
+    from lowres import prebuilt, recipe_loading
+    from lowres.suggest import XLMR_BASES
+
+    said = []
+    if code in recipe_loading.shipped():
+        said.append(f"a recipe for {code} travels with lowres: lowres show {code}")
+    pieces = f"xlmr-{code}"
+    if pieces in prebuilt.names() and XLMR_BASES.intersection(bases):
+        said.append(
+            f"so do pieces for it: tokenizer.extend.prebuilt: [{pieces}]"
+            if said
+            else f"pieces for {code} travel with lowres: tokenizer.extend.prebuilt: [{pieces}]"
+        )
+    return said
 
 
 def _by_option(look: Any) -> Any:
@@ -141,34 +168,114 @@ def _retrieved(
 
 
 def _show(said: Suggestion) -> None:
-    from rich import box
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
+    from lowres import uriel
     from lowres.languages import describe
 
     console = Console()
     plain: Any = {"highlight": False, "markup": False, "soft_wrap": True}
-    console.print(f"{describe(said.target).name} ({said.target})", style="bold", **plain)
-    for heading, rows in (
-        ("source", [(source.code, source.reasons) for source in said.sources[:SHOWN]]),
-        ("base", [(view.name, view.reasons) for view in said.bases]),
-    ):
-        if not rows:
-            continue
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("", justify="right")
-        table.add_column(heading, no_wrap=True)
-        table.add_column("because")
-        for place, (name, reasons) in enumerate(rows, 1):
-            table.add_row(str(place), escape(name), escape("\n".join(reasons) or "nothing known"))
-        console.print(table)
+    family = uriel.family(said.target)
+    head = f"{describe(said.target).name} ({said.target})" + (f", {family}" if family else "")
+    console.print(head, style="bold", **plain)
+    if said.sources:
+        console.print(_table(_source_rows(said)))
     left = len(said.sources) - SHOWN
     if left > 0:
         console.print(f"{left} more sources: --json", style="dim", **plain)
+    for line in _legend(said):
+        console.print(line, style="dim", **plain)
+    bases = [
+        {"base": view.name, "because": "\n".join(view.reasons) or "nothing known"}
+        for view in said.bases
+    ]
+    console.print(_table(bases))
     for number, step in enumerate(said.steps, 1):
         console.print(f"{number}. {step.word}: {step.why}", **plain)
         console.print(f"   {step.how}", style="dim", **plain)
     for note in said.notes:
         console.print(f"note: {note}", style="dim", **plain)
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> Table:
+    """Rows with their place before them; a column that is empty in all of them is left out."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", justify="right")
+    columns = [name for name in rows[0] if any(row[name] for row in rows)]
+    for name in columns:
+        justify: Any = "right" if name in FIGURES else "left"
+        table.add_column(name, justify=justify, no_wrap=name not in ("source", "because"))
+    for place, row in enumerate(rows, 1):
+        table.add_row(str(place), *(escape(row[name]) for name in columns))
+    return table
+
+
+def _source_rows(said: Suggestion) -> list[dict[str, str]]:
+    from lowres import uriel
+    from lowres.languages import describe
+
+    own, script = uriel.family(said.target), said.target[-4:]
+    rows = []
+    for source in said.sources[:SHOWN]:
+        family = source.family or ""
+        measured, apart, shared = source.measured, source.distances.apart, source.shared
+        known = {
+            "examples": source.examples,
+            "standing": measured and measured.standing,
+            "apart": apart,
+            "words": shared and shared.words,
+            "lines": source.retrieval,
+        }
+        figures = {name: _figure(name, value) for name, value in known.items()}
+        rows.append(
+            {
+                "source": f"{describe(source.code).name} ({source.code})",
+                **figures,
+                "family": "the same" if family and family == own else family,
+                "script": source.code[-4:] if source.code[-4:] != script else "",
+            }
+        )
+    return rows
+
+
+def _figure(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    if name == "examples":
+        return f"{value:,}"
+    return f"{value:.0%}" if name in ("words", "lines") else f"{value:.2f}"
+
+
+def _legend(said: Suggestion) -> list[str]:
+    """What the columns that are there say, a line each."""
+    from lowres import record
+    from lowres.languages import describe
+
+    measured = [s.measured for s in said.sources if s.measured is not None]
+    lines = []
+    if measured:
+        # what a source is nearest to may be itself; most of them have the target's own nearest
+        near = Counter((m.nearest, m.distance) for m in measured).most_common(1)[0][0]
+        code, distance = near
+        which = ", all alike"
+        if distance is not None:
+            far = ", and that is not near: take the order as a guess"
+            which = f", near ones first; the nearest is {describe(code).name}"
+            which += far if distance >= record.FAR else ""
+        tables = {name for m in measured for name in m.tables}
+        what = "; ".join(table.what for table in record.tables() if table.name in tables)
+        lines.append(
+            f"standing: how it did for {max(m.targets for m in measured)} targets that were "
+            f"measured ({what}), 1 the best source and 0 the worst{which}"
+        )
+    if any(source.distances.apart is not None for source in said.sources):
+        lines.append("apart: in family and place, 0 the same and 1 nothing in common")
+    if any(source.shared for source in said.sources):
+        lines.append("words: share of the text's words that are words of its examples")
+    if any(source.retrieval is not None for source in said.sources):
+        lines.append(f"lines: share of parallel lines that find each other in {said.bases[0].name}")
+    return lines

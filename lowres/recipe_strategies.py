@@ -50,6 +50,25 @@ def with_rates(section: Any) -> Any:
     return {**registry.module(FOLDER, name).Options.rates, **section}
 
 
+def nothing_left(recipe: Recipe, layers: int, shared: bool = False) -> str | None:
+    """What to say where `train.freeze.layers` leaves no layer of a base to train; None where one is
+    left.
+
+    Args:
+        recipe: the study.
+        layers: of the base.
+        shared: whether they have the same weights, and so are one.
+    """
+    frozen, strategy = recipe.train.freeze.layers, recipe.train.strategy
+    if strategy.trains == "nothing" or frozen < (1 if shared else layers):
+        return None
+    has = f"one layer (its {layers} share their weights)" if shared else f"{layers} layers"
+    return (
+        f"train.freeze.layers {frozen}: {recipe.base.name} has {has}, so nothing is left for "
+        f"strategy {strategy.name}; freeze fewer, or set train.strategy: head"
+    )
+
+
 def faults(recipe: Recipe) -> Iterator[str]:
     """What contradicts the strategy, a line each."""
     train = recipe.train

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lowres import bases, depth, dropout, lora, model, quiet
 from lowres.errors import BaseModelError, DeviceError
 from lowres.recipe import Recipe
-from lowres.recipe_strategies import Freeze
+from lowres.recipe_strategies import Freeze, nothing_left
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,26 +48,21 @@ def attach(base: PreTrainedModel, recipe: Recipe, name: str) -> PeftModel:
 def check(recipe: Recipe, folder: Path) -> None:
     """Raise `BaseModelError` where `train.freeze.layers` leaves none of the base in a folder,
     `DeviceError` where layers are to join one by one in several processes at once."""
-    frozen, strategy = recipe.train.freeze.layers, recipe.train.strategy
+    strategy = recipe.train.strategy
     if strategy.opens() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # torch's DistributedDataParallel is told once what trains
         raise DeviceError(
             f"train.strategy {strategy.name}: layers that join later cannot train in several "
             "processes; start the run without accelerate launch"
         )
-    if not frozen or strategy.trains == "nothing":
+    if not recipe.train.freeze.layers:
         return
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder)
-    shared = config.model_type == "albert"
-    layers = 1 if shared else int(config.num_hidden_layers)
-    if frozen >= layers:
-        has = "one layer (its twelve share their weights)" if shared else f"{layers} layers"
-        raise BaseModelError(
-            f"train.freeze.layers {frozen}: {recipe.base.name} has {has}, so nothing is left for "
-            f"strategy {strategy.name}; freeze fewer, or set train.strategy: head"
-        )
+    said = nothing_left(recipe, int(config.num_hidden_layers), config.model_type == "albert")
+    if said is not None:
+        raise BaseModelError(said)
 
 
 def heads(network: Any, recipe: Recipe) -> tuple[str, ...]:

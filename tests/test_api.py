@@ -13,7 +13,7 @@ import pytest
 
 import lowres
 from lowres import api, artifacts, events, recipe_loading
-from lowres.errors import DataError, LanguageError, LowresError, RecipeError
+from lowres.errors import BaseModelError, DataError, LanguageError, LowresError, RecipeError
 
 ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS = ("extend", "diagnose")
@@ -112,6 +112,16 @@ def test_faults_come_all_at_once_and_name_the_override() -> None:
         api.Recipe.from_mapping({"name": "x"})
     with pytest.raises(DataError, match="data missing"):
         api.Recipe.load("quickstart", {"data.files": "none/{lang}/{split}.tsv"}).check()
+
+
+def test_freezing_all_layers_is_refused_where_their_number_is_known() -> None:
+    keys = {"base.name": "e5-small", "base.quantization": "none", "train.strategy": "full"}
+    api.Recipe.load("quickstart", {**keys, "train.freeze.layers": 11}).check()
+    with pytest.raises(BaseModelError, match=r"train.freeze.layers 12: e5-small has 12 layers"):
+        api.Recipe.load("quickstart", {**keys, "train.freeze.layers": 12}).check()
+    # of a base that was never fetched only its run can tell
+    elsewhere = {**keys, "base.name": "somebody/encoder", "train.freeze.layers": 99}
+    api.Recipe.load("quickstart", elsewhere).check()
 
 
 @pytest.fixture

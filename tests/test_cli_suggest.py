@@ -52,16 +52,19 @@ def test_all_of_it(files: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
     )  # fmt: skip
     assert shown.exit_code == 0, shown.output
     for said in (
-        "Xhosa (xho_Latn)",
-        "measured: standing ",
-        "it is itself the nearest of them",
-        "family: also Atlantic-Congo",
-        "% of parallel lines find each other in the base",
+        "Xhosa (xho_Latn), Atlantic-Congo",
+        "Zulu (zul_Latn)",
+        "the same",
+        "standing: how it did for ",
+        "apart: in family and place",
+        "words: share of the text's words",
+        f"find each other in {tiny_base}",
         "pieces a word (English ",
         "train: ",
         "label: ",
     ):
         assert said in shown.stdout, said
+    assert "script" not in shown.stdout.partition("standing:")[0], "all are in the target's"
     assert shown.stdout.index("zul_Latn") < shown.stdout.index("eng_Latn")
 
 
@@ -82,6 +85,27 @@ def test_a_target_without_text_is_told_what_can_be_said() -> None:
     assert [step["word"] for step in said["steps"]] == ["collect text", "train", "label"]
     assert any("no --text" in note for note in said["notes"])
     assert "Adelani" in said["record"][0]["source"]
+
+
+@needs_package
+def test_a_column_has_figures_and_one_line_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = call("--target", "bam_Latn").stdout
+    table = shown[: shown.index("standing:")]
+    (row,) = (line for line in table.splitlines() if "amh_Ethi" in line or "pcm_Latn" in line)
+    assert row.split()[-4:-1] == ["(pcm_Latn)", "0.77", "0.53"]
+    assert "words" not in table
+    assert "lines" not in table
+    assert "the nearest is Wolof, and that is not near: take the order as a guess" in shown
+    assert shown.count("entities (PER, ORG, LOC), mDeBERTaV3") == 1
+
+
+def test_what_travels_with_lowres_for_a_language_is_said() -> None:
+    notes = json.loads(call("--target", "bam_Latn", "--json").stdout)["notes"]
+    assert any("lowres show bam_Latn" in note for note in notes)
+    assert any("tokenizer.extend.prebuilt: [xlmr-bam_Latn]" in note for note in notes)
+    notes = json.loads(call("--target", "lug_Latn", "--json").stdout)["notes"]
+    assert not any("travel" in note for note in notes)
 
 
 def test_without_the_package_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
