@@ -101,6 +101,17 @@ def test_a_column_has_figures_and_one_line_what_they_are(monkeypatch: pytest.Mon
     assert shown.count("entities (PER, ORG, LOC), mDeBERTaV3") == 1
 
 
+@needs_package
+def test_the_page_shows_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    page = Path(__file__).parent.parent / "docs" / "advisor.md"
+    sample = page.read_text(encoding="utf-8").split("```text\n")[1].split("```")[0]
+    printed = call("--target", "ssw_Latn", "--task", "tagging").stdout
+    lines = [line.rstrip() for line in printed.splitlines()]
+    for line in sample.splitlines():
+        assert line in ("…", "") or line in lines, line
+
+
 def test_what_travels_with_lowres_for_a_language_is_said() -> None:
     notes = json.loads(call("--target", "bam_Latn", "--json").stdout)["notes"]
     assert any("lowres show bam_Latn" in note for note in notes)
