@@ -1,9 +1,10 @@
 """How well `lowres suggest` orders sources: rank correlation with measured transfer, and regret.
 
     python benchmarks/advisor.py masakhaner   # the published table of MasakhaNER 2.0
+    python benchmarks/advisor.py text         # the same, ten sources with their texts
     python benchmarks/advisor.py nusax        # benchmarks/results/nusax_matrix.json, our own
     python benchmarks/advisor.py choice       # what `record.NEARNESS` was chosen by
-    python benchmarks/advisor.py page         # all three into docs/advisor.md
+    python benchmarks/advisor.py page         # all four into docs/advisor.md
 
 A target is left out of the record before it is asked for. Beside each order: Spearman's correlation
 with the measured order, mean and least over targets; how far the first, and the best of the first
@@ -36,6 +37,12 @@ ANCHORS = ROOT / "benchmarks" / "results" / "masakhaner2_f1.tsv"
 RETRIEVAL = ROOT / "benchmarks" / "results" / "nusax_retrieval.json"
 PAGE = ROOT / "docs" / "advisor.md"
 PARALLEL_LINES = 200
+OF_MASAKHANER = {
+    "amh_Ethi": "amh", "bam_Latn": "bam", "hau_Latn": "hau", "ibo_Latn": "ibo",
+    "kin_Latn": "kin", "lug_Latn": "lug", "pcm_Latn": "pcm", "swh_Latn": "swa",
+    "wol_Latn": "wol", "yor_Latn": "yor",
+}  # fmt: skip
+ENGLISH_ENTITIES = "uner/UNER_English-EWT/en_ewt-ud-train.iob2"
 
 Order = Callable[[str], list[str]]
 Points = Callable[[str, str], tuple[float, float]]
@@ -120,13 +127,7 @@ def masakhaner() -> None:
     anchors = read_anchors()
     values = {t: {s: -place for s, place in table.values[t].items()} for t in anchors}
     codes = sorted(table.sources)
-
-    def points(target: str, source: str) -> tuple[float, float]:
-        place = table.values[target][source]
-        known = [(table.values[target][code], f1) for code, f1 in anchors[target].items()]
-        below = [f1 for at, f1 in known if at >= place]
-        return max(below, default=0.0), min(f1 for at, f1 in known if at <= place)
-
+    points = between(table, anchors)
     head()
     evaluate("all there is without text (`suggest`)", advised(table), values, points)
     evaluate("the record alone, near targets first", advised(table, "measured"), values, points)
@@ -135,6 +136,48 @@ def masakhaner() -> None:
         evaluate(f"distance alone, {kind}", by_distance(codes, kind), values, points)
     english = ["eng_Latn", *(code for code in codes if code != "eng_Latn")]
     evaluate("English first, the rest by name", lambda target: english, values, points)
+
+
+def between(table: record.Table, anchors: Mapping[str, Mapping[str, float]]) -> Points:
+    """F1 by place: that of the published places around it."""
+
+    def points(target: str, source: str) -> tuple[float, float]:
+        place = table.values[target][source]
+        known = [(table.values[target][code], f1) for code, f1 in anchors[target].items()]
+        below = [f1 for at, f1 in known if at >= place]
+        return max(below, default=0.0), min(f1 for at, f1 in known if at <= place)
+
+    return points
+
+
+def text() -> None:
+    """The targets of MasakhaNER 2.0 whose sentences are here, and the sources: a target's text is
+    its training sentences without tags. Nothing of the rule was chosen by it."""
+    table = next(table for table in record.tables() if table.name == "masakhaner2")
+    anchors = read_anchors()
+    files = [
+        suggest.labelled(f"{code}={DATA}/masakhaner/{name}/train.txt")
+        for code, name in OF_MASAKHANER.items()
+    ]
+    files.append(suggest.labelled(f"eng_Latn={DATA}/{ENGLISH_ENTITIES}"))
+    none: dict[str, dict[str, float]] = {file.code: {} for file in files}
+    every = advised_of(files, none, table)
+    found = {target: its for target, its in every.items() if target in anchors}
+    values = {t: {s.code: -table.values[t][s.code] for s in its} for t, its in found.items()}
+    points = between(table, anchors)
+
+    def using(*kinds: str) -> Order:
+        return lambda target: [s.code for s in suggest.ordered(found[target], kinds)]
+
+    def by_words(target: str) -> list[str]:
+        shares = {s.code: s.shared.words for s in found[target] if s.shared}
+        return sorted(shares, key=lambda code: -shares[code])
+
+    head()
+    evaluate("all there is (`suggest`)", using(*suggest.EVIDENCE), values, points)
+    evaluate("without letters", using("measured", "closeness"), values, points)
+    evaluate("letters alone", using("letters"), values, points)
+    evaluate("share of words in common alone", by_words, values, points)
 
 
 def read_anchors() -> dict[str, dict[str, float]]:
@@ -178,7 +221,8 @@ def nusax() -> None:
     rows = {source: row["scores"] for source, row in plain["rows"].items()}
     values = {t: {s: 100 * rows[s][t] for s in rows if s != t} for t in LANGUAGES}
     table = record.Table("nusax", "classification", "", "score", "", values)
-    found = sources_of(LANGUAGES, table)
+    files = labelled(LANGUAGES)
+    found = advised_of(files, retrieval_matrix(files), table)
 
     def points(target: str, source: str) -> tuple[float, float]:
         return values[target][source], values[target][source]
@@ -189,13 +233,12 @@ def nusax() -> None:
     done = f" (only {len(rows)} of 12 sources are measured yet)"
     head(done if len(rows) < len(LANGUAGES) else "")
     evaluate("all there is (`suggest`)", using(*suggest.EVIDENCE), values, points)
-    for kind in ("measured", "words", "retrieval"):
+    for kind in ("measured", "letters", "retrieval"):
         kept = [other for other in suggest.EVIDENCE if other != kind]
         evaluate(f"without {kind}", using(*kept), values, points)
     for kind in suggest.EVIDENCE:
         evaluate(f"{kind} alone", using(kind), values, points)
     others = [table for table in record.tables() if table.name != "nusax"]
-    files = labelled(LANGUAGES)
     elsewhere = {
         target: suggest.sources(target, None, None, files, {}, others) for target in LANGUAGES
     }
@@ -216,22 +259,22 @@ def labelled(names: Mapping[str, str]) -> list[suggest.Labelled]:
     ]
 
 
-def sources_of(
-    names: Mapping[str, str], table: record.Table
+def advised_of(
+    files: Sequence[suggest.Labelled],
+    retrieved: Mapping[str, Mapping[str, float]],
+    table: record.Table,
 ) -> dict[str, tuple[suggest.Source, ...]]:
-    """Target -> all that `suggest` knows of the other eleven; texts are the training sentences."""
+    """Target -> all that `suggest` knows of the others; its text is its training sentences."""
     from tempfile import TemporaryDirectory
 
-    files = labelled(names)
-    retrieved = retrieval_matrix(files)
     found = {}
     with TemporaryDirectory() as folder:
         for file in files:
             path = Path(folder) / f"{file.code}.txt"
             path.write_text("\n".join(" ".join(t.split()) for t in file.lines) + "\n", "utf-8")
-            text: Text = open_text(path, file.code)
+            own: Text = open_text(path, file.code)
             found[file.code] = suggest.sources(
-                file.code, table.task, text, files, retrieved[file.code], [table]
+                file.code, table.task, own, files, retrieved[file.code], [table]
             )
     return found
 
@@ -264,21 +307,21 @@ def retrieval_matrix(files: Sequence[suggest.Labelled]) -> dict[str, dict[str, f
 
 
 TABLES: dict[str, Callable[[], None]] = {
-    "masakhaner": masakhaner, "nusax": nusax, "choice": choice,
+    "masakhaner": masakhaner, "text": text, "nusax": nusax, "choice": choice,
 }  # fmt: skip
 
 
 def page() -> None:
     """Each table in the place of the one below its command; no other word is touched."""
-    text = PAGE.read_text(encoding="utf-8")
+    written = PAGE.read_text(encoding="utf-8")
     for name, table in TABLES.items():
         shown = io.StringIO()
         with contextlib.redirect_stdout(shown):
             table()
         below = rf"(python benchmarks/advisor\.py {name}\n```\n\n)(?:\|.*\n)*"
-        text, count = re.subn(below, lambda m, s=shown: m[1] + s.getvalue(), text)
+        written, count = re.subn(below, lambda m, s=shown: m[1] + s.getvalue(), written)
         assert count == 1, name
-    PAGE.write_text(text, encoding="utf-8")
+    PAGE.write_text(written, encoding="utf-8")
 
 
 def main() -> None:

@@ -118,6 +118,7 @@ def _show_gaps(gaps: Sequence[Gaps]) -> None:
         table.add_column(found.by)
         for heading in ("languages", figures.metric_name(found.metric), "95% interval", "gap"):
             table.add_column(heading, justify="right")
+        table.add_column("lowest")
         for group in found.groups:
             table.add_row(
                 escape(group.name),
@@ -125,6 +126,7 @@ def _show_gaps(gaps: Sequence[Gaps]) -> None:
                 figures.number(group.mean),
                 served.interval(group),
                 figures.signed(group.gap) if group.gap else figures.MISSING,
+                f"{group.lowest} {figures.number(group.lowest_score)}",
             )
         console.print(table)
     console.print(served.NOTE, style="dim", highlight=False)

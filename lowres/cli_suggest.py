@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 """Sources in the table; `--json` has all."""
-FIGURES = frozenset(("examples", "standing", "apart", "words", "lines"))
+FIGURES = frozenset(
+    ("examples", "standing", "apart", "letters", "lines", "pieces a word", "English's", "unknown")
+)
 """Columns of numbers."""
 
 
@@ -185,11 +187,8 @@ def _show(said: Suggestion) -> None:
         console.print(f"{left} more sources: --json", style="dim", **plain)
     for line in _legend(said):
         console.print(line, style="dim", **plain)
-    bases = [
-        {"base": view.name, "because": "\n".join(view.reasons) or "nothing known"}
-        for view in said.bases
-    ]
-    console.print(_table(bases))
+    console.print(_table(_base_rows(said)))
+    console.print(f"seen: whether its pretraining had {said.target}", style="dim", **plain)
     for number, step in enumerate(said.steps, 1):
         console.print(f"{number}. {step.word}: {step.why}", **plain)
         console.print(f"   {step.how}", style="dim", **plain)
@@ -208,7 +207,7 @@ def _table(rows: Sequence[Mapping[str, str]]) -> Table:
     columns = [name for name in rows[0] if any(row[name] for row in rows)]
     for name in columns:
         justify: Any = "right" if name in FIGURES else "left"
-        table.add_column(name, justify=justify, no_wrap=name not in ("source", "because"))
+        table.add_column(name, justify=justify, no_wrap=name not in ("source", "base"))
     for place, row in enumerate(rows, 1):
         table.add_row(str(place), *(escape(row[name]) for name in columns))
     return table
@@ -223,11 +222,11 @@ def _source_rows(said: Suggestion) -> list[dict[str, str]]:
     for source in said.sources[:SHOWN]:
         family = source.family or ""
         measured, apart, shared = source.measured, source.distances.apart, source.shared
-        known: dict[str, float | None] = {
+        known = {
             "examples": source.examples,
-            "standing": None if measured is None else measured.standing,
+            "standing": measured and measured.standing,
             "apart": apart,
-            "words": None if shared is None else shared.words,
+            "letters": shared and shared.letters,
             "lines": source.retrieval,
         }
         figures = {name: _figure(name, value) for name, value in known.items()}
@@ -242,12 +241,29 @@ def _source_rows(said: Suggestion) -> list[dict[str, str]]:
     return rows
 
 
+def _base_rows(said: Suggestion) -> list[dict[str, str]]:
+    seen = {True: "yes", False: "no", None: "not known"}
+    rows = []
+    for view in said.bases:
+        row = {"base": view.name, "seen": seen[view.seen]}
+        found = view.finding
+        verdict = english = pieces = unknown = ""
+        if found is not None:
+            verdict, m = found.verdict.word, found.measured
+            unknown = f"{m.unknown_share:.1%}"
+            if m.fertility is not None and found.base.english.fertility is not None:
+                pieces, english = f"{m.fertility:.2f}", f"{found.base.english.fertility:.2f}"
+        figures = {"pieces a word": pieces, "English's": english, "unknown": unknown}
+        rows.append({**row, "tokenizer": verdict, **figures})
+    return rows
+
+
 def _figure(name: str, value: float | None) -> str:
     if value is None:
         return ""
     if name == "examples":
         return f"{value:,}"
-    return f"{value:.0%}" if name in ("words", "lines") else f"{value:.2f}"
+    return f"{value:.0%}" if name == "lines" else f"{value:.2f}"
 
 
 def _legend(said: Suggestion) -> list[str]:
@@ -275,7 +291,7 @@ def _legend(said: Suggestion) -> list[str]:
     if any(source.distances.apart is not None for source in said.sources):
         lines.append("apart: in family and place, 0 the same and 1 nothing in common")
     if any(source.shared for source in said.sources):
-        lines.append("words: share of the text's words that are words of its examples")
+        lines.append("letters: how alike text and examples are in what words are made of, of 1")
     if any(source.retrieval is not None for source in said.sources):
         lines.append(f"lines: share of parallel lines that find each other in {said.bases[0].name}")
     return lines

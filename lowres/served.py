@@ -48,7 +48,8 @@ PRETRAINED_LIKE_XLMR: Final = frozenset(
 @dataclass(frozen=True)
 class Group:
     """Targets of one kind. `low`, `high`: 95% interval of the mean over such languages, 0 to 1,
-    None below `FEWEST`. `gap`: to the best group, 0 for itself."""
+    None below `FEWEST`. `gap`: to the best group, 0 for itself. `lowest`: the language of the group
+    that is served worst, and its score."""
 
     name: str
     languages: tuple[str, ...]
@@ -56,6 +57,8 @@ class Group:
     low: float | None
     high: float | None
     gap: float
+    lowest: str
+    lowest_score: float
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,8 @@ def _group(name: str, its: Mapping[str, float], best: float) -> Group:
     values = list(its.values())
     mean = fmean(values)
     low, high = _interval(values)
-    return Group(name, tuple(sorted(its)), mean, low, high, mean - best)
+    lowest = min(sorted(its), key=lambda code: its[code])
+    return Group(name, tuple(sorted(its)), mean, low, high, mean - best, lowest, its[lowest])
 
 
 def _interval(values: list[float]) -> tuple[float | None, float | None]:

@@ -18,7 +18,7 @@ from lowres.diagnose import Base, Finding, Text, english_lines, examine, measure
 from lowres.errors import DataError, LanguageError
 from lowres.fertility import figures
 
-EVIDENCE: Final = ("measured", "words", "retrieval", "closeness")
+EVIDENCE: Final = ("measured", "letters", "retrieval", "closeness")
 """What sources are ordered by; docs/advisor.md says what each is worth."""
 CLOSENESS: Final = 0.1
 """What closeness counts beside each of the others, where something was measured of a source; as
@@ -183,7 +183,7 @@ def evidence(source: Source) -> dict[str, float]:
     if source.measured is not None:
         found["measured"] = source.measured.standing
     if source.shared is not None:
-        found["words"] = source.shared.letters
+        found["letters"] = source.shared.letters
     if source.retrieval is not None:
         found["retrieval"] = source.retrieval
     if source.distances.apart is not None:
@@ -241,7 +241,7 @@ def _reasons(source: Source, target: str) -> list[str]:
     if target.split("_")[1] != source.code.split("_")[1]:
         said.append(f"another script ({source.code.split('_')[1]})")
     if source.shared is not None:
-        said.append(f"{source.shared.words:.0%} of the text's words are words of its examples")
+        said.append(f"letters {source.shared.letters:.2f} alike, of 1")
     if source.retrieval is not None:
         said.append(f"{source.retrieval:.0%} of parallel lines find each other in the base")
     return said

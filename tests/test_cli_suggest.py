@@ -57,9 +57,10 @@ def test_all_of_it(files: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
         "the same",
         "standing: how it did for ",
         "apart: in family and place",
-        "words: share of the text's words",
+        "letters: how alike text and examples are",
         f"find each other in {tiny_base}",
-        "pieces a word (English ",
+        "pieces a word   English's   unknown",
+        "seen: whether its pretraining had xho_Latn",
         "train: ",
         "label: ",
     ):
@@ -94,10 +95,21 @@ def test_a_column_has_figures_and_one_line_what_they_are(monkeypatch: pytest.Mon
     table = shown[: shown.index("standing:")]
     (row,) = (line for line in table.splitlines() if "amh_Ethi" in line or "pcm_Latn" in line)
     assert row.split()[-4:-1] == ["(pcm_Latn)", "0.77", "0.53"]
-    assert "words" not in table
+    assert "letters" not in table
     assert "lines" not in table
     assert "the nearest is Wolof, and that is not near: take the order as a guess" in shown
     assert shown.count("entities (PER, ORG, LOC), mDeBERTaV3") == 1
+
+
+@needs_package
+def test_the_page_shows_what_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    page = Path(__file__).parent.parent / "docs" / "advisor.md"
+    sample = page.read_text(encoding="utf-8").split("```text\n")[1].split("```")[0]
+    printed = call("--target", "ssw_Latn", "--task", "tagging").stdout
+    lines = [line.rstrip() for line in printed.splitlines()]
+    for line in sample.splitlines():
+        assert line in ("…", "") or line in lines, line
 
 
 def test_what_travels_with_lowres_for_a_language_is_said() -> None:

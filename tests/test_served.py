@@ -37,6 +37,18 @@ def test_by_script():
     assert found["Arab"].low is None, "two languages are no interval"
 
 
+def test_who_is_served_worst_is_named(tmp_path):
+    found = {g.name: g for g in served.gaps(make_results(), "script").groups}
+    latin = [code for code in TARGETS if code.endswith("Latn")]
+    worst = min(latin, key=lambda code: STUDY[code][2])
+    assert (found["Latn"].lowest, found["Latn"].lowest_score) == (
+        worst,
+        pytest.approx(STUDY[worst][2], abs=1e-9),
+    )
+    shown = CliRunner().invoke(app, ["compare", run_of(tmp_path / "a"), "--by", "script"])
+    assert f"{worst} {STUDY[worst][2]:.3f}" in shown.output
+
+
 def test_the_interval_is_students():
     from scipy.stats import t
 

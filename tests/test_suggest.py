@@ -39,7 +39,7 @@ def test_all_evidence_counts_alike() -> None:
     found = [source("a", 0.9, 0.1), source("b", 0.8, 0.9), source("c", 0.1, 0.2)]
     assert codes(suggest.ordered(found)) == ["b", "a", "c"]
     assert codes(suggest.ordered(found, ["measured"])) == ["a", "b", "c"]
-    assert codes(suggest.ordered(found, ["words"])) == ["b", "c", "a"]
+    assert codes(suggest.ordered(found, ["letters"])) == ["b", "c", "a"]
 
 
 def test_what_is_not_known_of_a_source_does_not_count_against_it() -> None:
@@ -107,7 +107,9 @@ def test_text_is_compared_with_the_files_given(tmp_path: Path) -> None:
     found = suggest.sources("xho_Latn", "tagging", open_text(own, "xho_Latn"), files, {})
     assert codes(list(found)) == ["zul_Latn", "fra_Latn"]
     assert found[0].examples == 1
-    assert "50% of the text's words are words of its examples" in found[0].reasons
+    assert found[0].shared is not None
+    assert found[0].shared.words == 0.5
+    assert f"letters {found[0].shared.letters:.2f} alike, of 1" in found[0].reasons
     assert "family: Indo-European, target Atlantic-Congo" in found[1].reasons
 
 
