@@ -146,8 +146,18 @@ def test_what_a_run_is_measured_beside(tmp_path: Path, tiny_base: Path) -> None:
     assert set(card) == {"train", "evaluate"}
     # what torch measures there is neither the libraries nor CUDA's context
     assert 0 < card["train"] < cards.CONTEXT_MB < made["train"]
-    # a base of unknown sizes has no plan
+    # of a trimmed table there is less
+    config = json.loads((tiny_base / "config.json").read_text(encoding="utf-8"))
+    config |= {"vocab_size": 100_000}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     shutil.copy(tiny_base / "tokenizer.json", tmp_path)
+    whole, small = (
+        plan.stages_of_run(recipe, tmp_path, machine, columns, 1, table_rows=rows)
+        for rows in (None, 10_000)
+    )
+    a_row = config["hidden_size"] + 4
+    assert whole["train"] - small["train"] == pytest.approx(90_000 * a_row / 2**20, abs=0.2)
+    # a base of unknown sizes has no plan
     (tmp_path / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
     assert not plan.stages_of_run(recipe, tmp_path, machine, columns, 1)
 
