@@ -150,8 +150,8 @@ def weights(setting: Setting) -> float:
     """Frozen weights: int8 rows with a float32 scale each, linear layers of one byte or of half a
     byte and a bit of scale (NF4, double quantisation), the rest in float.
 
-    A float table on a processor stays mapped from its file, and takes memory around the rows that
-    are looked up alone; linear layers are read whole.
+    A float table on a processor stays mapped from its file unless it is trimmed, and takes memory
+    around the rows that are looked up alone; linear layers are read whole.
     """
     shape = setting.shape
     width = shape.table_width or shape.hidden
@@ -159,7 +159,8 @@ def weights(setting: Setting) -> float:
     blocks = shape.distinct_layers * shape.block
     if setting.quantization == "none":
         table = 4 * rows * width
-        if setting.device == "cpu" and setting.pieces_seen is not None:
+        mapped = setting.device == "cpu" and setting.table_rows is None
+        if mapped and setting.pieces_seen is not None:
             table = min(table, setting.pieces_seen * max(FAULT_BYTES, 4 * width))
         return (table + 4 * (blocks + shape.small)) / MB
     a_weight = 1.0 if setting.quantization == "8bit" else 0.53

@@ -334,6 +334,7 @@ def _finish(
             labelled.train.to_dict(),
             len(labelled.dev),
             micro_batch=_micro_batch(study),
+            table_rows=preparation.table_rows(study.located),
         ),
     )
     tokenizer = study.shared.tokenizer(study.own.located)

@@ -32,6 +32,7 @@ UNKNOWN_PIECES: Final = 4_000
 LITTLE: Final = 0.1
 """8 bits that save less than this share of the peak gain nothing worth their time."""
 LARGEST_BATCH: Final = 65_536
+SAID: Final = {"8bit": "8 bits", "4bit": "4 bits", "none": "float32"}
 
 Parts = dict[str, float]
 WEIGHTS, TRAINED, ROWS = "weights", "LoRA, head, optimizer", "new rows"
@@ -90,6 +91,8 @@ class Case:
     found: shapes.Found
     place: Place
     lengths: Lengths
+    table_rows: int | None = None
+    """Of the embeddings, where they are trimmed and it is known."""
 
     @property
     def micro_batch(self) -> int:
@@ -127,6 +130,7 @@ class Case:
             # a table that trains is in memory whole
             pieces_seen=None if own and not freeze.embeddings else self.lengths.seen or None,
             own=own,
+            table_rows=self.table_rows,
         )
 
 
@@ -175,6 +179,7 @@ def stages_of_run(
     columns: Any,
     dev: int,
     micro_batch: int | None = None,
+    table_rows: int | None = None,
 ) -> dict[str, float]:
     """The planned peak in MB of every kind of stage, for the base in a folder; empty where nothing
     can be planned. On a GPU without CUDA's own context, which torch does not measure.
@@ -186,6 +191,7 @@ def stages_of_run(
         columns: the source's training examples, as `lengths.of_columns` takes them.
         dev: examples of source dev.
         micro_batch: that it trained with, where memory decided about it.
+        table_rows: of the embeddings, where they were trimmed.
     """
     if micro_batch is not None:
         train = recipe.train.model_copy(update={"micro_batch": micro_batch})
@@ -198,7 +204,7 @@ def stages_of_run(
         return {}
     found = shapes.Found(recipe.base.name, shape, folder, "")
     measured = lengths.of_columns(recipe, columns, folder, dev)
-    case = Case(recipe, found, cards.where_it_ran(machine), measured)
+    case = Case(recipe, found, cards.where_it_ran(machine), measured, table_rows)
     unseen = _runtime(case) if machine.device == "cuda" else 0.0
     return {stage.name: round(stage.total_mb - unseen, 1) for stage in _stages(case)}
 
@@ -338,13 +344,9 @@ def check_weights(case: Case) -> None:
     )
     raise DeviceError(
         f"base.name {case.recipe.base.name}: its weights take {needed:,.0f} MB in "
-        f"{_said(case.recipe.base.quantization)}, {case.place.name} has {max(0, free_mb):,.0f} MB "
+        f"{SAID[case.recipe.base.quantization]}, {case.place.name} has {max(0, free_mb):,.0f} MB "
         f"for them; {instead}"
     )
-
-
-def _said(quantization: str) -> str:
-    return {"8bit": "8 bits", "4bit": "4 bits", "none": "float32"}[quantization]
 
 
 def too_large(case: Case) -> str:

@@ -84,6 +84,15 @@ def small(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> LocatedBas
     return replace(located, kept=str(folder.path / TRIM / trimmed.FILE))
 
 
+def table_rows(located: LocatedBase) -> int | None:
+    """Rows of a trimmed table; None where it is whole."""
+    if located.kept is None:
+        return None
+    from lowres import trimmed
+
+    return len(trimmed.read(Path(located.kept)).ids)
+
+
 def fingerprint(recipe: Recipe, located: LocatedBase) -> str:
     """What `make` returns, without making anything."""
     if not _anything(recipe):

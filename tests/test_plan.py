@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from lowres import cards, footprint, plan, shapes
+from lowres import cards, footprint, lengths, plan, shapes
 from lowres.cli import app
 from lowres.doctor import Ability
 from lowres.recipe import Recipe
@@ -115,6 +115,35 @@ def test_a_tokenizer_that_cannot_be_read_is_said(told: Path, tmp_path: Path) -> 
     assert "tokenizer.json cannot be read" in found["lengths"]["note"]
 
 
+def test_what_a_large_tokenizer_counted_is_kept(
+    told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tokenizers
+
+    monkeypatch.setenv("LOWRES_CACHE", str(tmp_path / "cache"))
+    kept = tmp_path / "cache" / lengths.FOLDER
+
+    def found() -> dict[str, object]:
+        lengths_: dict[str, object] = json.loads(call("study.yaml", "--json").stdout)["lengths"]
+        return lengths_
+
+    small = found()
+    assert not kept.exists(), "a small tokenizer is read in no time"
+    monkeypatch.setattr(lengths, "LARGE", 1)
+    assert found() == small
+    (file,) = kept.iterdir()
+    with monkeypatch.context() as without:
+        without.delattr(tokenizers, "Tokenizer")
+        assert found() == small
+    for damaged in ("{", "{}", '{"median": 1}', file.read_text().replace("30", '"30"', 1)):
+        file.write_text(damaged)
+        assert found() == small
+    with (told / "eng_Latn" / "train.tsv").open("a") as rows:
+        rows.write("one more\tab\n")
+    assert found() != small
+    assert len(list(kept.iterdir())) == 2
+
+
 @pytest.mark.parametrize("task", ["tagging", "pairs"])
 def test_lengths_of_other_tasks(told: Path, task: str) -> None:
     fields = {
@@ -146,8 +175,18 @@ def test_what_a_run_is_measured_beside(tmp_path: Path, tiny_base: Path) -> None:
     assert set(card) == {"train", "evaluate"}
     # what torch measures there is neither the libraries nor CUDA's context
     assert 0 < card["train"] < cards.CONTEXT_MB < made["train"]
-    # a base of unknown sizes has no plan
+    # of a trimmed table there is less
+    config = json.loads((tiny_base / "config.json").read_text(encoding="utf-8"))
+    config |= {"vocab_size": 100_000}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     shutil.copy(tiny_base / "tokenizer.json", tmp_path)
+    whole, small = (
+        plan.stages_of_run(recipe, tmp_path, machine, columns, 1, table_rows=rows)
+        for rows in (None, 10_000)
+    )
+    a_row = config["hidden_size"] + 4
+    assert whole["train"] - small["train"] == pytest.approx(90_000 * a_row / 2**20, abs=0.2)
+    # a base of unknown sizes has no plan
     (tmp_path / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
     assert not plan.stages_of_run(recipe, tmp_path, machine, columns, 1)
 

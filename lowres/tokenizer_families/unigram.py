@@ -20,8 +20,6 @@ from lowres.tokenizer_families import State, next_id
 LABEL = "Unigram"
 GAIN = 0.1
 """Nats by which a new piece beats the old pieces that it stands for."""
-UNKNOWN_PENALTY = 10.0
-"""tokenizers scores an unknown character this much below the lowest score."""
 SAFE_BELOW = -24.0
 """A string whose old pieces together are less probable than e^-24 hardly occurs in the text of
 other languages: with 2,000 such Kinyarwanda pieces under 1% of the sentences of SIB-200 in each of
