@@ -222,11 +222,11 @@ def _source_rows(said: Suggestion) -> list[dict[str, str]]:
     for source in said.sources[:SHOWN]:
         family = source.family or ""
         measured, apart, shared = source.measured, source.distances.apart, source.shared
-        known = {
+        known: dict[str, float | None] = {
             "examples": source.examples,
-            "standing": measured and measured.standing,
+            "standing": None if measured is None else measured.standing,
             "apart": apart,
-            "letters": shared and shared.letters,
+            "letters": None if shared is None else shared.letters,
             "lines": source.retrieval,
         }
         figures = {name: _figure(name, value) for name, value in known.items()}
