@@ -4,51 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 from datasets import Dataset, concatenate_datasets
 
-from lowres import bilingual
-from lowres.augmentations import AugmentationOptions, Lexicon
+from lowres import bilingual, corpus, mentions
+from lowres.augmentations import AugmentationOptions, Known, Lexicon, Mentions
 from lowres.data import LabelledData
 from lowres.errors import DataError
+from lowres.labels import is_bio
 from lowres.recipe import Recipe
 from lowres.tasks import TaskOptions
 from lowres.words import form
 
 COVERED: Final = 0.1
 """Share of the source's words that a lexicon must hold; below it is of another language."""
+REVERSED: Final = 1.5
+"""So many times the share on its other side: the lexicon is the wrong way round. Of 27 GATITOS
+lists read that way, the English words of topics are 0.00 to 0.11 on one side, 0.43 and more on the
+other."""
 
 
 def augment(
     data: LabelledData,
     ways: Sequence[AugmentationOptions],
     task: TaskOptions,
-    lexicons: Sequence[Sequence[Lexicon]],
+    lexicons: Sequence[Sequence[Known]],
     source: str,
     seed: int,
 ) -> tuple[LabelledData, tuple[str, ...]]:
     """The data with the copies of every way, whose ids say of what, and notes on them.
 
-    `lexicons` are of each way, none of one that is not bilingual. Where there are several
-    languages, each copy of an example is put into one of them, in turn. Words inside entities stay
-    as they are: their tags would no longer fit.
+    `lexicons` are what each way looks into (`bilingual.of_recipe`). Where there are several, one a
+    language, each copy of an example is put into one of them, in turn. An entity stays as it is,
+    or gives way to a whole other one: tags would no longer fit its words.
 
     Raises:
-        DataError: when hardly a word of the examples is in a lexicon.
+        DataError: when hardly a word of the examples is in a lexicon, or it is of another script or
+            the wrong way round; when entities are to be changed, and there is none or no other.
     """
     parts, notes = [data.train], []
     rows = data.train.to_list()
     for number, (way, own) in enumerate(zip(ways, lexicons, strict=True)):
         before = sum(other.name == way.name for other in ways[:number])
-        notes += [_covered(rows, lexicon, task, source) for lexicon in own]
+        notes += _notes(rows, way, own, data.labels, task, source)
         # one way's draws do not depend on those of another
         draw = Random(f"{seed} {way.name} {before}")
-        languages = own or (None,)
+        known = _known(rows, way, own)
         made = [
             {
-                **_changed(row, way, languages[(at + copy) % len(languages)], task, draw),
+                **_changed(row, way, _turn(known[row["language"]], at + copy), task, draw),
                 "id": f"{row['id']}+{way.name}{'' if not before else before + 1}.{copy + 1}",
             }
             for copy in range(way.copies)
@@ -62,36 +69,71 @@ def augment(
 
 
 def check(data: LabelledData, recipe: Recipe) -> None:
-    """What of `train.augment` can be known before hours of work: that its word lists are there,
-    are lists, and translate from the source. Raises `DataError`."""
-    rows = data.train.to_list()
-    for number in range(len(recipe.train.augment)):
-        for lexicon in bilingual.of_lists(recipe, number):
-            _covered(rows, lexicon, recipe.task, ", ".join(recipe.languages.source))
+    """What of `train.augment` can be known before hours of work: that its lists are there, are
+    lists, and translate from the source; that there are entities. Raises `DataError`."""
+    rows = data.train.to_list() if recipe.train.augment else []
+    source = ", ".join(recipe.languages.source)
+    for number, way in enumerate(recipe.train.augment):
+        _notes(rows, way, bilingual.of_lists(recipe, number), data.labels, recipe.task, source)
+
+
+def _known(
+    rows: Sequence[Mapping[str, Any]], way: AugmentationOptions, own: Sequence[Known]
+) -> dict[str, Sequence[Known | None]]:
+    """What the copies of each language's examples look into, in turn."""
+    if not way.spans:
+        return dict.fromkeys((row["language"] for row in rows), own or (None,))
+    listed = [names for names in own if isinstance(names, Mentions)]
+    return {
+        language: [mentions.over(names, found) for names in listed] or [found]
+        for language, found in mentions.of_examples(rows).items()
+    }
+
+
+def _turn(known: Sequence[Known | None], at: int) -> Known | None:
+    return known[at % len(known)]
 
 
 def _changed(
     row: Mapping[str, Any],
     way: AugmentationOptions,
-    lexicon: Lexicon | None,
+    known: Known | None,
     task: TaskOptions,
     draw: Random,
 ) -> dict[str, Any]:
     made = dict(row)
     if "tokens" in task.fields:
-        kept = [
-            (token, tag)
-            for word, tag in zip(row["tokens"], row["tags"], strict=True)
-            for token in _token(word, tag, way, lexicon, draw)
-        ]
+        kept = list(_tagged(row, way, known, draw))
         # nothing is no example
         if kept:
             made["tokens"], made["tags"] = (list(side) for side in zip(*kept, strict=True))
         return made
+    assert not isinstance(known, Mentions), "the recipe's own check"
     for name in ("text", "text_pair"):
         if name in task.fields:
-            made[name] = _text(row[name], way, lexicon, draw) or row[name]
+            made[name] = _text(row[name], way, known, draw) or row[name]
     return made
+
+
+def _tagged(
+    row: Mapping[str, Any], way: AugmentationOptions, known: Known | None, draw: Random
+) -> Iterator[tuple[str, str]]:
+    """The words that stand for those of a sentence, each with its tag."""
+    tokens, tags = row["tokens"], row["tags"]
+    if isinstance(known, Mentions):
+        at = 0
+        for start, end, kind in mentions.spans_of(tags):
+            yield from zip(tokens[at:start], tags[at:start], strict=True)
+            other = way.entity(kind, tuple(tokens[start:end]), known, draw)
+            if other is None:
+                yield from zip(tokens[start:end], tags[start:end], strict=True)
+            else:
+                yield from ((w, f"{'I' if place else 'B'}-{kind}") for place, w in enumerate(other))
+            at = end
+        yield from zip(tokens[at:], tags[at:], strict=True)
+        return
+    for word, tag in zip(tokens, tags, strict=True):
+        yield from ((token, tag) for token in _token(word, tag, way, known, draw))
 
 
 def _token(
@@ -118,10 +160,45 @@ def _text(text: str, way: AugmentationOptions, lexicon: Lexicon | None, draw: Ra
     return "".join(parts)
 
 
+def _notes(
+    rows: Sequence[Mapping[str, Any]],
+    way: AugmentationOptions,
+    own: Sequence[Known],
+    labels: Sequence[str],
+    task: TaskOptions,
+    source: str,
+) -> list[str]:
+    """What a way finds in the examples, a sentence each; raises `DataError` for next to nothing."""
+    notes = [_covered(rows, one, task, source) for one in own if isinstance(one, Lexicon)]
+    if not way.spans:
+        return notes
+    if not is_bio(labels):
+        shown = ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")
+        raise DataError(
+            f"train.augment: {way.name} changes entities, and the labels of {source} mark none "
+            f"({shown}); expected O and tags such as B-PER, I-PER: leave it out"
+        )
+    kinds = {label[2:] for label in labels if label.startswith("B-")}
+    listed = [one for one in own if isinstance(one, Mentions)]
+    for names in listed:
+        mentions.check_types(names, kinds)
+    found = list(mentions.of_examples(rows).values())
+    if not any(len(each) > 1 for one in (*found, *listed) for each in one.by_type.values()):
+        raise DataError(
+            f"train.augment: {way.name} puts another entity of the same type in the place of one, "
+            f"and {source}'s training examples have no two of any type: leave it out"
+        )
+    for names in (*listed, *found):
+        counts = [f"{len(each):,} {kind}" for kind, each in sorted(names.by_type.items())]
+        notes.append(f"train.augment: {way.name}: {', '.join(counts)} in {names.origin}")
+    return notes
+
+
 def _covered(
     rows: Sequence[Mapping[str, Any]], lexicon: Lexicon, task: TaskOptions, source: str
 ) -> str:
-    """How much of the source the lexicon holds; raises `DataError` for too little."""
+    """How much of the source the lexicon holds; raises `DataError` for too little, for words of
+    another script, and for a lexicon that translates into the source."""
     fields = [name for name in ("text", "text_pair", "tokens") if name in task.fields]
     values = [row[name] for row in rows for name in fields]
     words = [
@@ -131,12 +208,22 @@ def _covered(
         if (found := form(word))
     ]
     share = sum(word in lexicon.entries for word in words) / max(1, len(words))
+    own = {form(word) for found in lexicon.entries.values() for word, _ in found}
+    other = sum(word in own for word in words) / max(1, len(words))
+    if other >= COVERED and other > REVERSED * share:
+        raise DataError(
+            f"{lexicon.origin}: is the wrong way round: {other:.0%} of the words of {source}'s "
+            f"training examples stand among its words of {lexicon.language}, {share:.0%} among "
+            f"what it translates; expected `{source} TAB {lexicon.language}`, in this order: swap "
+            "its columns"
+        )
     if share < COVERED:
         raise DataError(
             f"{lexicon.origin}: holds {share:.0%} of the words of {source}'s training examples, at "
             f"least {COVERED:.0%} are needed; expected words of {source} with theirs of "
             f"{lexicon.language} (a list: `{source} TAB {lexicon.language}`, in this order)"
         )
+    corpus.check_script(Path(lexicon.origin), lexicon.language, " ".join(own))
     return (
         f"train.augment: code_switch: {share:.0%} of the words of {source}'s training examples "
         f"have one of {lexicon.language}"

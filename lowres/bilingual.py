@@ -1,4 +1,5 @@
-"""What words of the source are in a target: by its word list, and by lines aligned with theirs."""
+"""What words of the source are in a target: by its word list, and by lines aligned with theirs;
+names of a target by its list of them."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from lowres import artifacts, corpus, material
+from lowres import artifacts, corpus, material, mentions
 from lowres.alignment import align
-from lowres.augmentations import Lexicon
+from lowres.augmentations import Known, Lexicon
 from lowres.errors import DataError
 from lowres.material import LanguageText
 from lowres.words import form, parted
@@ -31,8 +32,8 @@ LISTED: Final = 0.5
 """Share of the word list where a word has both its entries and aligned words."""
 
 
-def of_recipe(recipe: Recipe, number: int, located: LocatedBase) -> tuple[Lexicon, ...]:
-    """What the n-th way of `train.augment` looks words up in: its own lists, else `text`.
+def of_recipe(recipe: Recipe, number: int, located: LocatedBase) -> tuple[Known, ...]:
+    """What the n-th way of `train.augment` looks into: its own lists, else `text`.
 
     Raises `DataError` for a list or a text that cannot be read.
     """
@@ -56,11 +57,11 @@ def digests(recipe: Recipe, number: int) -> list[str]:
 
 
 def files(recipe: Recipe, number: int) -> dict[str, Path]:
-    """The word lists that the n-th way of `train.augment` itself names, by language.
+    """The lists that the n-th way of `train.augment` itself names, by language.
 
     Raises `DataError` for one that is missing, empty, no UTF-8, or of no target.
     """
-    key, targets = _key(number), recipe.languages.targets
+    key, targets = _key(recipe, number), recipe.languages.targets
     named = recipe.train.augment[number].word_lists() or {}
     each = dict.fromkeys(targets, named) if isinstance(named, str) else named
     others = [code for code in each if code not in targets]
@@ -74,14 +75,20 @@ def files(recipe: Recipe, number: int) -> dict[str, Path]:
     return found
 
 
-def of_lists(recipe: Recipe, number: int) -> tuple[Lexicon, ...]:
+def of_lists(recipe: Recipe, number: int) -> tuple[Known, ...]:
     """By these lists alone; none where the way names none. Raises what `files` does, and
-    `DataError` for a file that is no word list."""
-    key = _key(number)
-    return tuple(
-        _together(code, material.read_lexicon(file, key), {}, f"{key} {file}")
-        for code, file in files(recipe, number).items()
-    )
+    `DataError` for a file that is no such list, or whose words are in another script than their
+    language's."""
+    key = _key(recipe, number)
+    found = files(recipe, number)
+    if recipe.train.augment[number].spans:
+        return tuple(mentions.read(file, key) for file in found.values())
+    return tuple(_of_list(code, file, key) for code, file in found.items())
+
+
+def _of_list(language: str, file: Path, key: str) -> Lexicon:
+    listed = material.read_lexicon(file, key)
+    return _together(language, listed, {}, f"{key} {file}")
 
 
 def of_text(text: LanguageText, tokenizer: PreTrainedTokenizerBase) -> Lexicon:
@@ -106,8 +113,8 @@ def _texts(recipe: Recipe, number: int) -> tuple[LanguageText, ...]:
     return material.load(recipe.text, recipe.languages.targets)
 
 
-def _key(number: int) -> str:
-    return f"train.augment[{number}].lexicon"
+def _key(recipe: Recipe, number: int) -> str:
+    return f"train.augment[{number}].{recipe.train.augment[number].list_key}"
 
 
 def _spaced(language: str) -> bool:

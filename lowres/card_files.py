@@ -49,6 +49,7 @@ def needed(results: Results) -> list[Needed]:
         found += [Needed(folder, "an extension of the tokenizer")] if "/" in folder else []
     for way in _ways(recipe):
         found += _texts(way.get("lexicon"), f"word lists of {way.get('name')}", targets)
+        found += _texts(way.get("entities"), f"names for {way.get('name')}", targets)
     return [one for one in dict.fromkeys(found) if not one.path.startswith(INSIDE_PACKAGE)]
 
 

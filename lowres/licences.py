@@ -88,7 +88,8 @@ def of_recipe(
     for kind in ("files", "translations", "lexicon"):
         found += (_of_file(path, given, shown) for path in _paths(text.get(kind)))
     for way in (recipe.get("train") or {}).get("augment") or ():
-        found += (_of_file(path, given, shown) for path in _paths(way.get("lexicon")))
+        for key in ("lexicon", "entities"):
+            found += (_of_file(path, given, shown) for path in _paths(way.get(key)))
     return tuple(dict.fromkeys(found))
 
 

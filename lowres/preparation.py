@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lowres import artifacts, corpus, few_shot, prebuilt
 from lowres.artifacts import RunFolder
@@ -277,6 +277,15 @@ def _extend(
         progress.say(f"extend: {line}")
 
 
+def _copied(recipe: Recipe) -> list[Any]:
+    """What changed copies of the training examples depend on; empty where there are none."""
+    from lowres import bilingual
+
+    ways = recipe.model_dump(mode="json")["train"]["augment"]
+    digests = [bilingual.digests(recipe, number) for number in range(len(ways))]
+    return [ways, digests, recipe.seeds] if ways else []
+
+
 def _trim(
     recipe: Recipe,
     data: LabelledData,
@@ -288,7 +297,7 @@ def _trim(
 ) -> None:
     parts = {"train": data.train, "dev": data.dev, **data.tests, **data.target_train}
     shown = {name: examples.to_dict() for name, examples in parts.items()}
-    inputs = artifacts.fingerprint([inputs, shown])
+    inputs = artifacts.fingerprint([inputs, shown, *_copied(recipe)])
     if folder.finished(TRIM, inputs) is not None:
         progress.say(f"{TRIM}: done before")
         return

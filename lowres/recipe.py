@@ -330,6 +330,12 @@ class Recipe(Section):
                     "lexicon, or text.files with text.translations (text.languages leaves others "
                     "out)"
                 )
+        for number, way in enumerate(self.train.augment):
+            if way.spans and "tags" not in self.task.fields:
+                yield (
+                    f"train.augment[{number}]: {way.name} changes entities, and task "
+                    f"{self.task.name} has none; it is for task tagging: leave it out"
+                )
         alone = self.adapt is not None and self.adapt.per_language
         yield from shot_faults(self.languages.shots, self.languages.draws, self.few_shot, alone)
         if self.adapt is not None and self.lora.dora:

@@ -44,6 +44,7 @@ CHOICES = {
     ("text", "lexicon"): "a path, or a path for each language",
     ("text", "languages"): "targets, or a list of language codes",
     ("train", "augment", "code_switch", "lexicon"): "a path, or a path for each language",
+    ("train", "augment", "entity_swap", "entities"): "a path, or a path for each language",
     ("workers",): "auto or a whole number",
     ("gpus_a_worker",): "auto or a number",
 }

@@ -13,7 +13,7 @@ from lowres.recipe import Recipe
 from lowres.recipe_loading import digest
 
 if TYPE_CHECKING:
-    from lowres.augmentations import Lexicon
+    from lowres.augmentations import Known
     from lowres.bases import LocatedBase
     from lowres.data import LabelledData
     from lowres.hardware import Hardware
@@ -123,8 +123,9 @@ class Study:
         return augment.augment(self.labelled, ways, recipe.task, self.lexicons, source, seed)
 
     @cached_property
-    def lexicons(self) -> tuple[tuple[Lexicon, ...], ...]:
-        """Words of the source in every target, for each way of `train.augment`."""
+    def lexicons(self) -> tuple[tuple[Known, ...], ...]:
+        """What each way of `train.augment` looks into: words of the source in every target, names
+        of its entities."""
         from lowres import bilingual
 
         return tuple(

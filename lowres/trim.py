@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowres import corpus, model, trimmed
+from lowres import augment, bilingual, corpus, model, trimmed
 from lowres.trimmed import Kept
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from lowres.bases import LocatedBase
     from lowres.data import LabelledData
     from lowres.material import LanguageText
@@ -46,9 +48,9 @@ def trim(
 ) -> Trimmed:
     """Choose the rows and write `folder/kept.json`, which `LocatedBase.kept` names.
 
-    Kept is what the data of all splits and languages, the raw text, its translations and word
-    lists, and `tokenizer.trim.keep_text` fall into, by the base's tokenizer and by the extended
-    one, and all special pieces.
+    Kept is what the data of all splits and languages, its changed copies, the raw text, its
+    translations and word lists, and `tokenizer.trim.keep_text` fall into, by the base's tokenizer
+    and by the extended one, and all special pieces.
 
     Args:
         recipe: with `tokenizer.trim`.
@@ -58,7 +60,7 @@ def trim(
         folder: of the stage.
 
     Raises:
-        DataError: for a file of `keep_text` that cannot be read.
+        DataError: for a file of `keep_text`, or a list of `train.augment`, that cannot be read.
     """
     assert recipe.tokenizer is not None
     assert recipe.tokenizer.trim is not None
@@ -67,7 +69,9 @@ def trim(
     if located.extension is not None:
         tokenizers.append(model.load_tokenizer(located))
     used = kept_ids(tokenizers, _raw(files, texts))
-    windows = [_windows(recipe, data, tokenizer) for tokenizer in tokenizers]
+    examples = [data.train, data.dev, *data.tests.values(), *data.target_train.values()]
+    examples += _copies(recipe, data, located)
+    windows = [_windows(recipe, examples, tokenizer) for tokenizer in tokenizers]
     rows, width = model.table_shape(located)
     ids = np.unique(np.concatenate([used, *windows]))
     # new pieces bring rows of their own, even where the table has spare ones under their ids
@@ -122,10 +126,19 @@ def _raw(files: Iterable[Path], texts: Iterable[LanguageText]) -> Iterator[str]:
                 yield from pair
 
 
-def _windows(recipe: Recipe, data: LabelledData, tokenizer: Any) -> np.ndarray:
+def _copies(recipe: Recipe, data: LabelledData, located: LocatedBase) -> Iterator[Dataset]:
+    """The training examples with their changed copies, of every seed: a slip of the pen or a name
+    of a list has pieces that nothing else may have."""
+    ways, source = recipe.train.augment, ", ".join(recipe.languages.source)
+    own = [bilingual.of_recipe(recipe, number, located) for number in range(len(ways))]
+    for seed in recipe.seeds if ways else ():
+        yield augment.augment(data, ways, recipe.task, own, source, seed)[0].train
+
+
+def _windows(recipe: Recipe, examples: Sequence[Dataset], tokenizer: Any) -> np.ndarray:
     """Ids as training and scoring see them: a task may give words one by one."""
     used = [np.zeros(0, dtype=np.int64)]
-    for part in (data.train, data.dev, *data.tests.values(), *data.target_train.values()):
+    for part in examples:
         windows = recipe.task.encode(part, tokenizer, (), recipe.train.max_tokens)
         ids = [np.asarray(row, dtype=np.int64) for row in windows["input_ids"]]
         used.append(np.unique(np.concatenate([*ids, used[0]])))

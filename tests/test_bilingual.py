@@ -103,6 +103,22 @@ def test_word_lists_that_are_not_there(asking, named, says):
             look(recipe, 0)
 
 
+def test_lists_of_names_are_what_a_swap_looks_into(tmp_path):
+    file = tmp_path / "swh_Latn.tsv"
+    file.write_text("PER\tJuma Ali\n", encoding="utf-8")
+    ways = [{"name": "entity_swap"}, {"name": "entity_swap", "entities": {"swh_Latn": str(file)}}]
+    recipe = tiny_study.recipe(tmp_path, "tagging", train={"augment": ways})
+    assert bilingual.of_lists(recipe, 0) == ()
+    assert bilingual.digests(recipe, 0) == []
+    (names,) = bilingual.of_lists(recipe, 1)
+    assert names.by_type == {"PER": (("Juma", "Ali"),)}
+    assert names.origin == f"train.augment[1].entities {file}"
+    # a run on other names is another one
+    before = bilingual.digests(recipe, 1)
+    file.write_text("PER\tJuma\n", encoding="utf-8")
+    assert bilingual.digests(recipe, 1) != before
+
+
 def test_entries_are_found_however_they_are_composed(tiny_tokenizer):
     listed = [("duel", "e\u0301te\u0301 "), ("ɣöt", "Hello!")]
     found = bilingual.of_text(text(pairs=0, lexicon=listed), tiny_tokenizer)

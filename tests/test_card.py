@@ -241,7 +241,12 @@ def test_what_the_reader_must_put_where():
         "languages": {"source": "eng_Latn", "targets": ["yor_Latn", "tzm_Tfng"]},
         "text": {"files": "text/{lang}.txt", "lexicon": {"tzm_Tfng": "ber.tsv"}},
         "tokenizer": {"extend": {"keep": ["old.txt"], "prebuilt": ["tzm_Tfng", "my/pieces"]}},
-        "train": {"augment": [{"name": "code_switch", "lexicon": "words/{lang}.tsv"}]},
+        "train": {
+            "augment": [
+                {"name": "code_switch", "lexicon": "words/{lang}.tsv"},
+                {"name": "entity_swap", "entities": {"tzm_Tfng": "names.tsv"}},
+            ]
+        },
     }
     text = drawn(reading(**recipe))
     listed = text.partition("It reads files that are not here")[2].partition("```")[0]
@@ -254,6 +259,7 @@ def test_what_the_reader_must_put_where():
         "- `old.txt`: text whose pieces stay as they are",
         "- `my/pieces`: an extension of the tokenizer",
         "- `words/{lang}.tsv`: word lists of code\\_switch: yor\\_Latn, tzm\\_Tfng",
+        "- `names.tsv`: names for entity\\_swap: tzm\\_Tfng",
     ]
     wanted = (
         "For Davlan/sib200 of the Hub in place of labelled data in files, add `data.files=null`"

@@ -43,7 +43,8 @@ def test_every_recipe_key_is_documented(hooks):
     for name in ("classification", "tagging", "pairs"):
         assert f"`name: {name}`" in page
     ways = page.partition("## `train.augment`")[2].partition("\n## ")[0]
-    for word in ("code_switch", "word_dropout", "character_noise", "| `copies` |", "| `lexicon` |"):
+    keys = ("| `copies` |", "| `lexicon` |", "| `entities` |")
+    for word in ("code_switch", "entity_swap", "word_dropout", "character_noise", *keys):
         assert word in ways
 
 

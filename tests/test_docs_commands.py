@@ -187,7 +187,15 @@ def test_every_page_with_commands_is_read_here() -> None:
         if any(line.startswith("lowres") for b in blocks(page, "bash") for line in b.splitlines())
     }
     read = {"README.md", "index.md", "tutorial.md", "use-an-adapter.md", "offline.md", PAGE.name}
-    read |= {"publish.md", "strategies.md", "sweep.md", "advisor.md", "no-gpu.md", "colab.md"}
+    read |= {
+        "augment.md",
+        "publish.md",
+        "strategies.md",
+        "sweep.md",
+        "advisor.md",
+        "no-gpu.md",
+        "colab.md",
+    }
     assert commanding == read
 
 
@@ -196,7 +204,7 @@ def test_every_page_with_commands_is_read_here() -> None:
     [
         "README.md",
         "docs/index.md",
-        *(f"docs/how-to/{n}.md" for n in ("strategies", "no-gpu", "colab")),
+        *(f"docs/how-to/{n}.md" for n in ("augment", "strategies", "no-gpu", "colab")),
     ],
 )
 def test_the_pages_do_what_they_say(reader: Reader, page: str) -> None:

@@ -78,6 +78,13 @@ def test_files_are_no_sets_of_the_hub():
     assert found == {"a/b": (None, True), "text/yor.txt": (None, False), "c/d": (None, False)}
 
 
+def test_lists_of_words_and_names_are_data_too():
+    ways = [{"name": "code_switch", "lexicon": "w/{lang}.tsv"}, {"name": "word_dropout"}]
+    ways.append({"name": "entity_swap", "entities": {"yor_Latn": "names.tsv"}})
+    found = used({"hub": "a/b"}, train={"augment": ways})
+    assert list(found) == ["a/b", "w/{lang}.tsv", "names.tsv"]
+
+
 @pytest.mark.parametrize(
     ("data", "licence", "said"),
     [

@@ -145,6 +145,18 @@ def test_later_overrides_win_and_may_fill_an_override_before(study):
             "train.augment=[{name: code_switch, lexicon: {}}]",
             "train.augment[0].lexicon: names no file; name one, or leave it out",
         ),
+        (
+            "train.augment=[{name: entity_swap}]",
+            "train.augment[0]: entity_swap changes entities, and task classification has none",
+        ),
+        (
+            "train.augment=[{name: entity_swap, entities: 3}]",
+            "train.augment[0].entities: expected a path, or a path for each language, not 3",
+        ),
+        (
+            "train.augment=[{name: entity_swap, entities: {}}]",
+            "train.augment[0].entities: names no file; name one, or leave it out",
+        ),
         ("task.name=taging", "unknown task 'taging'; did you mean 'tagging'?"),
         ("task={}", "task.name is missing"),
         ("task.nome=x", "unknown key task.nome"),

@@ -16,6 +16,7 @@ from tiny_study import CPU
 from transformers import AutoConfig, AutoTokenizer
 
 from lowres import model, recipe_text, trim, trimmed
+from lowres.augment import augment
 from lowres.errors import DataError
 from lowres.material import LanguageText
 from lowres.progress import Silent
@@ -90,6 +91,23 @@ def test_all_data_keep_their_pieces(tiny_base, tmp_path, task):
         windows = study.task.encode(part, tokenizer, data.labels, 24)
         used = {i for row in windows["input_ids"] for i in row}
         assert used <= set(kept.ids.tolist())
+
+
+def test_changed_copies_keep_their_pieces_for_every_seed(tiny_base, tmp_path):
+    """What a slip of the pen makes of a word is in no other text."""
+    ways = [{"name": "character_noise", "share": 1.0, "copies": 1}]
+    sections = {"tokenizer": {"trim": {"keep_text": []}}, "train": {"augment": ways}}
+    study = tiny_study.recipe(tiny_base, **sections).model_copy(update={"seeds": (3, 4)})
+    data, located = tiny_study.data(), tiny_language.locate(tiny_base)
+    trim.trim(study, data, located, (), tmp_path / "copies")
+    kept = set(trimmed.read(tmp_path / "copies" / trimmed.FILE).ids.tolist())
+    tokenizer = model.load_tokenizer(located)
+    for seed in study.seeds:
+        copies, _ = augment(data, study.train.augment, study.task, [()], "eng_Latn", seed)
+        windows = study.task.encode(copies.train, tokenizer, data.labels, 24)
+        assert {i for row in windows["input_ids"] for i in row} <= kept
+    trim.trim(recipe(tiny_base), data, located, (), tmp_path / "none")
+    assert set(trimmed.read(tmp_path / "none" / trimmed.FILE).ids.tolist()) < kept
 
 
 def test_files_text_translations_and_word_lists_keep_theirs(tiny_base, tmp_path):
