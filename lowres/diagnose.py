@@ -223,9 +223,10 @@ def open_text(path: Path, language: str | None) -> Text:
         script = counted.most_common(1)[0][0]
     else:
         script = language.split("_")[1]
-        notes.append(corpus.check_script(path, language, sample))
-    notes.append(corpus.support(corpus.words(sample)))
-    return Text(path, language, script, tuple(f"{path.name}: {n}" for n in notes if n))
+        notes.append(corpus.check_script(path, language, sample))  # names the file itself
+    little = corpus.support(corpus.words(sample))
+    notes.append(little and f"{path.name}: {little}")
+    return Text(path, language, script, tuple(note for note in notes if note))
 
 
 def open_base(name: str, tokenizer: Any) -> Base:

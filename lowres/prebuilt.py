@@ -77,8 +77,6 @@ def rows() -> list[dict[str, Any]]:
             reverse=True,
         )
         most, where = max(changed, default=(0.0, ""))
-        unseen = provenance.get("changed_unseen", False)
-        said = (f"{where} {most:.1%}" if most else "0.0%") if unseen else "not measured"
         found.append(
             {
                 "name": name,
@@ -89,9 +87,8 @@ def rows() -> list[dict[str, Any]]:
                 "unknown": ", ".join(
                     f"{row.unknown_before:.1%} -> {row.unknown_after:.2%}" for row in held
                 ),
-                # of lines that chose the pieces a share would say nothing
-                "changed elsewhere": said,
-                "changed": {language: round(s, 4) for s, language in changed} if unseen else None,
+                "changed elsewhere": f"{where} {most:.1%}" if most else "0.0%",
+                "changed": {language: round(share, 4) for share, language in changed},
                 "licence of the text": provenance["licence"],
             }
         )

@@ -182,7 +182,7 @@ class TestOpenText:
         opened = open_text(file, "tzm_Tfng")
         assert opened.script == "Tfng"
         assert len(opened.notes) == 1
-        assert "53% of its letters are Tfng" in opened.notes[0]
+        assert opened.notes[0].startswith(f"{file}: 53% of its letters are Tfng")
         with pytest.raises(DataError, match="0% of its letters are Grek"):
             open_text(file, "ell_Grek")
 
