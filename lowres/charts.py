@@ -31,6 +31,8 @@ from lowres.results import CurvePoint, LearningPoint, Results
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ADAPTER_PX, BASELINE_PX, GAP_PX = 13, 6, 3
 PLOT_PX = 190
+LETTER_SHARE = 0.022
+"""Of the width of a panel on a telephone, which a figure of a label takes."""
 MAX_POINTS = 240
 """Points a line: more than a screen can tell apart only makes the file heavy."""
 
@@ -208,7 +210,8 @@ def _curve_chart(results: Results, name: str) -> CurveChart:
     ends = "; ".join(f"seed {s} ends at {number(mine[-1].value)}" for s, mine in by_seed.items())
     key = "curve-" + "".join(c if c.isalnum() else "-" for c in name)
     svg = _svg(PLOT_PX + 24, key, f"{title} by step", ends)
-    plot = _frame(svg, top, last_step)
+    scale = Scale(0.0, top, top / 4)
+    plot = _frame(svg, scale, last_step)
     legend = []
     for index, (seed, mine) in enumerate(by_seed.items()):
         css = f"curve c{index % 5}"
@@ -216,11 +219,12 @@ def _curve_chart(results: Results, name: str) -> CurveChart:
         trouble = "" if record is None or record.status == "ok" else STATUSES[record.status]
         legend.append((f"seed {seed}" + (f" ({trouble})" if trouble else ""), css))
         for run in _runs(mine):
-            places = [(1000 * p.step / last_step, _height(p.value / top)) for p in run]
+            places = [(1000 * p.step / last_step, scale.height(p.value)) for p in run]
             line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
             SubElement(plot, "polyline", {"class": css, "points": line})
         if not is_loss:
-            _dots(svg, mine, record.best_step if record is not None else -1, last_step, css)
+            best = record.best_step if record is not None else -1
+            _dots(svg, mine, best, last_step, css, scale)
     return CurveChart(name, title, _markup(svg), tuple(legend))
 
 
@@ -233,15 +237,17 @@ class LearningChart:
 
 
 def learning_charts(found: Sequence[LearningPoint]) -> tuple[LearningChart, ...]:
-    """One panel a target, and one for their mean; none without few-shot systems."""
+    """One panel a target, and one for their mean, all on one scale; none without few-shot
+    systems."""
     codes = dict.fromkeys(p.language for p in found if p.examples > 0)
+    scale = _span(found) if codes else Scale(0.0, 1.0, 0.25)
     return tuple(
-        LearningChart(code, _learning_chart([p for p in found if p.language == code]))
+        LearningChart(code, _learning_chart([p for p in found if p.language == code], scale))
         for code in codes
     )
 
 
-def _learning_chart(found: Sequence[LearningPoint]) -> Markup:
+def _learning_chart(found: Sequence[LearningPoint], scale: Scale) -> Markup:
     points = sorted(found, key=lambda p: p.examples)
     most = max(p.examples for p in points)
     key = f"learning-{points[0].language}"
@@ -249,11 +255,18 @@ def _learning_chart(found: Sequence[LearningPoint]) -> Markup:
     svg = _svg(PLOT_PX + 24, key, f"{metric_name(points[0].metric)} by labelled examples", ends)
     # logarithmic, so that 10 and 50 do not lie on zero beside all
     places = [math.log1p(p.examples) / math.log1p(most) for p in points]
-    plot = _grid_of_panel(svg, 1.0)
+    plot = _grid_of_panel(svg, scale)
     for point, share in zip(points, places, strict=True):
         anchor = "start" if share == 0 else "end" if share == 1 else "middle"
-        _text(svg, "tick", share, PLOT_PX + 18, anchor, f"{point.examples:,}")
-    banded = [(x, p.low, p.high) for x, p in zip(places, points, strict=True) if p.low is not None]
+        label = f"{point.examples:,}"
+        # where it would touch the last one it is left out
+        if anchor != "middle" or share < 1 - LETTER_SHARE * (len(f"{most:,}") + len(label) / 2):
+            _text(svg, "tick", share, PLOT_PX + 18, anchor, label)
+    banded = [
+        (x, p.low, p.high)
+        for x, p in zip(places, points, strict=True)
+        if p.low is not None and p.high is not None
+    ]
     edges = [
         *((x, low) for x, low, _ in banded),
         *((x, high) for x, _, high in reversed(banded)),
@@ -262,34 +275,62 @@ def _learning_chart(found: Sequence[LearningPoint]) -> Markup:
         ("band", "polygon", edges),
         ("curve c0", "polyline", [(x, p.mean) for x, p in zip(places, points, strict=True)]),
     ):
-        at = " ".join(f"{1000 * x:.1f},{_height(y or 0.0):.1f}" for x, y in line)
+        at = " ".join(f"{1000 * x:.1f},{scale.height(y):.1f}" for x, y in line)
         SubElement(plot, tag, {"class": css, "points": at})
+    for x, low, high in banded:
+        # one point alone makes no band that could be seen
+        _line(svg, "spread", x, scale.height(low), x, scale.height(high))
     for x, p in zip(places, points, strict=True):
-        dot = {"class": "point c0", "cx": _percent(x), "cy": f"{_height(p.mean):.1f}", "r": "2.6"}
-        SubElement(svg, "circle", dot)
+        y = f"{scale.height(p.mean):.1f}"
+        SubElement(svg, "circle", {"class": "point c0", "cx": _percent(x), "cy": y, "r": "2.6"})
     return _markup(svg)
 
 
-def _frame(svg: Element, top: float, last_step: int) -> Element:
+@dataclass(frozen=True)
+class Scale:
+    """Of a panel, from its lowest grid line to its highest, and from one to the next."""
+
+    bottom: float
+    top: float
+    step: float
+
+    def height(self, value: float) -> float:
+        """Pixels from the top of a panel."""
+        return PLOT_PX * (1 - 0.94 * (value - self.bottom) / (self.top - self.bottom))
+
+    def ticks(self) -> list[float]:
+        """Values of the grid lines."""
+        count = round((self.top - self.bottom) / self.step)
+        return [self.bottom + self.step * at for at in range(count + 1)]
+
+
+def _span(found: Sequence[LearningPoint]) -> Scale:
+    """Scores as they lie: on a scale from 0 to 1 a band of some points could not be seen."""
+    values = [edge for p in found for edge in (p.low, p.mean, p.high) if edge is not None]
+    tenths = 1 if max(values) - min(values) <= 0.4 else 2
+    low = math.floor(10 * min(values) / tenths + 1e-9) * tenths
+    high = math.ceil(10 * max(values) / tenths - 1e-9) * tenths
+    low, high = min(low, 10 - 2 * tenths), max(high, low + 2 * tenths)
+    return Scale(low / 10, high / 10, tenths / 10)
+
+
+def _frame(svg: Element, scale: Scale, last_step: int) -> Element:
     """Grid and labels; returns the inner drawing, 1000 wide, that stretches with the page."""
     for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         label = f"step {round(last_step * share):,}" if share else "0"
         _text(svg, "tick", share, PLOT_PX + 18, anchor, label)
-    return _grid_of_panel(svg, top)
+    return _grid_of_panel(svg, scale)
 
 
-def _grid_of_panel(svg: Element, top: float) -> Element:
-    for share in TICKS:
-        y = _height(share)
+def _grid_of_panel(svg: Element, scale: Scale) -> Element:
+    for tick in scale.ticks():
+        y = scale.height(tick)
         _line(svg, "grid", 0, y, 1, y)
-        _text(svg, "tick", 0, y - 4, "start", f"{top * share:.3g}")
+        # beside the panel, whose style sheet leaves room: no curve goes through it
+        place = {"class": "tick", "x": "-8", "y": f"{y + 4:g}", "text-anchor": "end"}
+        SubElement(svg, "text", place).text = f"{tick:.3g}"
     size = {"width": "100%", "height": f"{PLOT_PX}", "viewBox": f"0 0 1000 {PLOT_PX}"}
     return SubElement(svg, "svg", {**size, "preserveAspectRatio": "none"})
-
-
-def _height(share: float) -> float:
-    """Pixels from the top of a panel; the highest grid line keeps room for its label."""
-    return PLOT_PX * (1 - share * 0.94)
 
 
 def _dots(
@@ -298,6 +339,7 @@ def _dots(
     best_step: int | None,
     last_step: int,
     css: str,
+    scale: Scale,
 ) -> None:
     """A dot an evaluation (one alone makes no line), a ring where the kept checkpoint is."""
     for point in points:
@@ -308,7 +350,7 @@ def _dots(
             {
                 "class": f"{'kept' if kept else 'point'} {css}",
                 "cx": _percent(point.step / last_step),
-                "cy": f"{_height(point.value):.1f}",
+                "cy": f"{scale.height(point.value):.1f}",
                 "r": "5" if kept else "2.2",
             },
         )

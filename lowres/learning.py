@@ -123,6 +123,7 @@ class Curves:
     rows: tuple[Curve, ...]
     gain: str
     """In words: what the examples bring."""
+    metric: str
 
 
 def of(found: Sequence[LearningPoint]) -> Curves | None:
@@ -137,7 +138,9 @@ def of(found: Sequence[LearningPoint]) -> Curves | None:
         )
         for code in dict.fromkeys(point.language for point in found)
     )
-    return Curves(tuple(sorted(columns, key=lambda c: c == "all")), rows, _gain(rows))
+    return Curves(
+        tuple(sorted(columns, key=lambda c: c == "all")), rows, _gain(rows), found[0].metric
+    )
 
 
 def _gain(rows: Sequence[Curve]) -> str:

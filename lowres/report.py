@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -41,6 +42,12 @@ NARROW_HEADINGS = {
     "probe": "Frozen\nbase",
     "tfidf-target": "TF-IDF,\ntarget",
     "lookup-target": "Lookup,\ntarget",
+}
+GROUPS = {
+    "script": "By script",
+    "family": "By family",
+    "seen": "By whether pretraining had it",
+    "fertility": "By pieces a word",
 }
 GAIN_HEADINGS = {
     "base-as-is": "Base as\nit is",
@@ -211,10 +218,18 @@ def write_report(results: Results, path: Path) -> None:
     environment.filters |= {function.__name__: function for function in formats}
     environment.filters["percent"] = _percent
     environment.filters["interval"] = served.interval
+    environment.filters["code"] = _code
     environment.filters["system_class"] = charts.system_class
     page = environment.get_template("report.html.j2").render(**_view(results))
     # a lone surrogate in a data file must not cost the report
     path.write_bytes(page.encode("utf-8", "replace"))
+
+
+def _code(said: str) -> Markup:
+    """A sentence whose `commands` stand in backticks, as HTML."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(said))))
 
 
 def _percent(share: float) -> str:
@@ -293,6 +308,7 @@ def _view(results: Results) -> dict[str, Any]:
         "symptom_note": doubts.NOTE,
         "gap_tables": served.every(results),
         "gap_note": served.NOTE,
+        "heading_of_groups": GROUPS,
         "learning_note": learning.NOTE,
         "learning_charts": charts.learning_charts(results.learning),
         "names": {language.code: language for language in results.languages},

@@ -91,7 +91,7 @@ def test_a_target_without_text_is_told_what_can_be_said() -> None:
 @needs_package
 def test_a_column_has_figures_and_one_line_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    shown = call("--target", "bam_Latn").stdout
+    shown = call("--target", "bam_Latn", "--task", "tagging").stdout
     table = shown[: shown.index("standing:")]
     (row,) = (line for line in table.splitlines() if "amh_Ethi" in line or "pcm_Latn" in line)
     assert row.split()[-4:-1] == ["(pcm_Latn)", "0.77", "0.53"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -101,5 +102,36 @@ def test_the_table_the_page_and_the_chart_show_every_point(tmp_path: Path) -> No
     assert first.svg.count("<circle") == 3
     assert "10 labels 0.600" in first.svg
     assert 'class="band"' in first.svg
+    assert first.svg.count('class="spread"') == 1
     write_report(make_results(), tmp_path / "plain.html")
     assert "What a few labels" not in (tmp_path / "plain.html").read_text(encoding="utf-8")
+
+
+def ticks(svg: str) -> list[str]:
+    return re.findall(r'<text class="tick" x="-8"[^>]*>([^<]+)<', svg)
+
+
+def below(svg: str) -> list[str]:
+    return re.findall(r'<text class="tick" x="[0-9.]+%"[^>]*>([^<]+)<', svg)
+
+
+def test_panels_have_one_scale_which_the_scores_fill() -> None:
+    drawn = charts.learning_charts(points(study()))
+    assert {tuple(ticks(chart.svg)) for chart in drawn} == {("0.4", "0.5", "0.6", "0.7")}
+    flat = [p.model_copy(update={"mean": 1.0, "low": None, "high": None}) for p in points(study())]
+    (one, *_) = charts.learning_charts(flat)
+    assert ticks(one.svg) == ["0.8", "0.9", "1"]
+    wide = [
+        p.model_copy(update={"mean": at % 2, "low": None, "high": None})
+        for at, p in enumerate(points(study()))
+    ]
+    assert ticks(charts.learning_charts(wide)[0].svg) == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+
+
+def test_labels_below_a_panel_do_not_touch() -> None:
+    found = [p for p in points(study()) if p.language == "hau_Latn"]
+    (chart,) = charts.learning_charts(found)
+    assert below(chart.svg) == ["0", "10", "100"]
+    near = [p.model_copy(update={"examples": 90}) if p.shots == "10" else p for p in found]
+    (chart,) = charts.learning_charts(near)
+    assert below(chart.svg) == ["0", "100"]
