@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from lowres import cards, footprint, lengths, plan, shapes
+from lowres import cards, footprint, plan, shapes
 from lowres.cli import app
 from lowres.doctor import Ability
 from lowres.recipe import Recipe
@@ -113,35 +113,6 @@ def test_a_tokenizer_that_cannot_be_read_is_said(told: Path, tmp_path: Path) -> 
     (base / "tokenizer.json").write_text("{", encoding="utf-8")
     found = json.loads(call("study.yaml", "--gpu", "T4", f"base.name={base}", "--json").stdout)
     assert "tokenizer.json cannot be read" in found["lengths"]["note"]
-
-
-def test_what_a_large_tokenizer_counted_is_kept(
-    told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import tokenizers
-
-    monkeypatch.setenv("LOWRES_CACHE", str(tmp_path / "cache"))
-    kept = tmp_path / "cache" / lengths.FOLDER
-
-    def found() -> dict[str, object]:
-        lengths_: dict[str, object] = json.loads(call("study.yaml", "--json").stdout)["lengths"]
-        return lengths_
-
-    small = found()
-    assert not kept.exists(), "a small tokenizer is read in no time"
-    monkeypatch.setattr(lengths, "LARGE", 1)
-    assert found() == small
-    (file,) = kept.iterdir()
-    with monkeypatch.context() as without:
-        without.delattr(tokenizers, "Tokenizer")
-        assert found() == small
-    for damaged in ("{", "{}", '{"median": 1}', file.read_text().replace("30", '"30"', 1)):
-        file.write_text(damaged)
-        assert found() == small
-    with (told / "eng_Latn" / "train.tsv").open("a") as rows:
-        rows.write("one more\tab\n")
-    assert found() != small
-    assert len(list(kept.iterdir())) == 2
 
 
 @pytest.mark.parametrize("task", ["tagging", "pairs"])
