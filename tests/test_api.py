@@ -120,7 +120,7 @@ def test_a_word_list_that_is_none_is_refused_before_a_run(tmp_path: Path) -> Non
         "languages.targets": ["swh_Latn"],
         "train.augment": [{"name": "code_switch", "lexicon": str(file)}],
     }
-    with pytest.raises(DataError, match="no such file; expected .* one entry a line"):
+    with pytest.raises(DataError, match=r"no such file; expected .* one entry a line"):
         api.Recipe.load("quickstart", keys).check()
     file.write_text("soko\tmarket\ntimu team\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"list.txt:2: expected `translation TAB word`"):
