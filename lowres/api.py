@@ -74,7 +74,7 @@ class Recipe(recipe.Recipe):
 
         Raises:
             DataError: names every file of labelled data that is missing, or the first of raw text;
-                or a prebuilt extension that there is none of.
+                a line of a word list that is none; a prebuilt extension that there is none of.
             BaseModelError: for a base that no name, folder or Hub id can be, or one of whose layers
                 `train.freeze` leaves none, where its sizes are known here.
         """
@@ -88,7 +88,7 @@ class Recipe(recipe.Recipe):
         if self.text is not None:
             material.check_files(self.text, self.languages.targets)
         for number in range(len(self.train.augment)):
-            bilingual.files(self, number)
+            bilingual.of_lists(self, number)
         shots.check_files(self)
         check_prebuilt(self)
         for key, name in kept_files(self):

@@ -71,7 +71,7 @@ def files(recipe: Recipe, number: int) -> dict[str, Path]:
         )
     found = {code: Path(path.replace("{lang}", code)).expanduser() for code, path in each.items()}
     for file in found.values():
-        corpus.check_start(file, key)
+        corpus.check_start(file, key, "one entry a line: `translation TAB word`")
     return found
 
 

@@ -310,7 +310,8 @@ def _span(found: Sequence[LearningPoint]) -> Scale:
     tenths = 1 if max(values) - min(values) <= 0.4 else 2
     low = math.floor(10 * min(values) / tenths + 1e-9) * tenths
     high = math.ceil(10 * max(values) / tenths - 1e-9) * tenths
-    low, high = min(low, 10 - 2 * tenths), max(high, low + 2 * tenths)
+    low = min(low, 10 - 2 * tenths)
+    high = max(high, low + 2 * tenths)
     return Scale(low / 10, high / 10, tenths / 10)
 
 

@@ -111,24 +111,23 @@ def begun(line: str) -> str:
     return line[: space if space > 0 else LONGEST_LINE]
 
 
-def check_start(path: Path, key: str) -> None:
-    """Raise `DataError` for a file that is missing, unreadable, empty or UTF-16."""
+def check_start(path: Path, key: str, holds: str = "one sentence a line") -> None:
+    """Raise `DataError` for a file that is missing, unreadable, empty or UTF-16; `holds` is what
+    it should hold, in words."""
     try:
         if path.exists() and not path.is_file():
             what = "a folder" if path.is_dir() else "no regular file (it is read more than once)"
-            raise DataError(f"{key} {path}: is {what}; expected a file with one text a line")
+            raise DataError(f"{key} {path}: is {what}; expected a file with {holds}")
         with path.open("rb") as stream:
             begun = stream.read(3)
     except FileNotFoundError:
-        raise DataError(
-            f"{key} {path}: no such file; expected UTF-8 text, one sentence a line"
-        ) from None
+        raise DataError(f"{key} {path}: no such file; expected UTF-8 text, {holds}") from None
     except OSError as error:
         raise DataError(
             f"{key} {path}: cannot be read: {error.strerror}; mend its rights or give another file"
         ) from None
     if not begun:
-        raise DataError(f"{key} {path}: the file is empty; expected one text a line")
+        raise DataError(f"{key} {path}: the file is empty; expected {holds}")
     if begun.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(
             f"{path}:1: is UTF-16, expected UTF-8; convert it: "

@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from lowres import in_memory, labels, stats
-from lowres.errors import InputError
+from lowres.errors import InputError, reworded
 from lowres.in_memory import Examples, Trained
 
 if TYPE_CHECKING:
@@ -210,7 +210,9 @@ def _fit(
     whose = type(estimator).__name__
     recipe = in_memory.recipe_of(task, _keys(estimator), whose)
     seed = _seed(estimator.random_state, recipe)
-    trained = in_memory.train(recipe, names, shown, dev, seed)
+    # an error about the key names the argument
+    with reworded(lambda said: said.replace("base.name", f"{whose}: base", 1)):
+        trained = in_memory.train(recipe, names, shown, dev, seed)
     if trained.outcome.status != "ok":
         warnings.warn(
             f"{whose}: training {trained.outcome.status}, even at half the learning rate: its "

@@ -114,6 +114,21 @@ def test_faults_come_all_at_once_and_name_the_override() -> None:
         api.Recipe.load("quickstart", {"data.files": "none/{lang}/{split}.tsv"}).check()
 
 
+def test_a_word_list_that_is_none_is_refused_before_a_run(tmp_path: Path) -> None:
+    file = tmp_path / "list.txt"
+    keys = {
+        "languages.targets": ["swh_Latn"],
+        "train.augment": [{"name": "code_switch", "lexicon": str(file)}],
+    }
+    with pytest.raises(DataError, match=r"no such file; expected .* one entry a line"):
+        api.Recipe.load("quickstart", keys).check()
+    file.write_text("soko\tmarket\ntimu team\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"list.txt:2: expected `translation TAB word`"):
+        api.Recipe.load("quickstart", keys).check()
+    file.write_text("soko\tmarket\ntimu\tteam\n", encoding="utf-8")
+    api.Recipe.load("quickstart", keys).check()
+
+
 def test_freezing_all_layers_is_refused_where_their_number_is_known() -> None:
     keys = {"base.name": "e5-small", "base.quantization": "none", "train.strategy": "full"}
     api.Recipe.load("quickstart", {**keys, "train.freeze.layers": 11}).check()

@@ -222,7 +222,7 @@ def test_a_training_that_fails_is_said(base: str) -> None:
         ({"keys": {"data.files": "x"}}, "LowResClassifier: data.files: expected a key of base, "),
         ({"keys": {"train.augment": []}}, "train.augment: expected a key of base, lora, train"),
         ({"keys": {"train": {}}}, "LowResClassifier: train: expected a key of base"),
-        ({"base": "no such base"}, "base.name: unknown base 'no such base'"),
+        ({"base": "no such base"}, "LowResClassifier: base: unknown base 'no such base'"),
     ],
 )
 def test_bad_input(base: str, given: dict[str, Any], says: str) -> None:

@@ -102,7 +102,7 @@ def test_the_table_the_page_and_the_chart_show_every_point(tmp_path: Path) -> No
     assert first.svg.count("<circle") == 3
     assert "10 labels 0.600" in first.svg
     assert 'class="band"' in first.svg
-    assert first.svg.count('class="spread"') == 1
+    assert first.svg.count('class="spread"') == 3
     write_report(make_results(), tmp_path / "plain.html")
     assert "What a few labels" not in (tmp_path / "plain.html").read_text(encoding="utf-8")
 
