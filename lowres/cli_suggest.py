@@ -57,18 +57,14 @@ def suggest(
     ] = False,
 ) -> None:
     """Rank source languages and bases for a target, with the reasons, and say what to do first."""
-    from lowres import advice, bases, corpus, languages, quiet, registry
+    from lowres import advice, corpus, languages, quiet
     from lowres import suggest as suggesting
     from lowres.diagnose import open_text
     from lowres.progress import Terminal
 
     code = languages.of_option("--target", target)
-    if task is not None and task not in registry.names("tasks"):
-        known = registry.names("tasks")
-        raise LowresError(f"--task: unknown {task!r}{nearest(task, known)} ({', '.join(known)})")
     names = base or ["e5-small"]
-    for name in names:
-        _by_option(lambda name=name: bases.check_name(name))
+    _check_names(task, names)
     opened = open_text(text, code) if text else None
     files = [suggesting.labelled(given) for given in labelled or []]
     _check_distinct(files)
@@ -93,6 +89,16 @@ def suggest(
         typer.echo(json.dumps(suggesting.plain(said), indent=1, ensure_ascii=False))
     else:
         _show(said)
+
+
+def _check_names(task: str | None, bases_: Sequence[str]) -> None:
+    from lowres import bases, registry
+
+    known = registry.names("tasks")
+    if task is not None and task not in known:
+        raise LowresError(f"--task: unknown {task!r}{nearest(task, known)} ({', '.join(known)})")
+    for name in bases_:
+        _by_option(lambda name=name: bases.check_name(name))
 
 
 def _ready(code: str, bases: Sequence[str]) -> list[str]:
