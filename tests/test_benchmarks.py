@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lowres import registry
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "benchmarks"
 GOOD = """
@@ -174,3 +176,50 @@ def test_a_side_that_dies_is_an_error(tables):
     alone = importlib.import_module("alone")
     with pytest.raises(RuntimeError, match="leave: its process ended with 9"):
         alone.call(leave)
+
+
+@pytest.fixture
+def augment(tables):
+    return importlib.import_module("augment")
+
+
+def answered(way, seed, said, data="topics"):
+    gold = ["a", "b"] * 20
+    answers = {code: {"gold": gold, "said": said} for code in ("lug_Latn", "wol_Latn")}
+    more = {"metric": "macro_f1", "labels": ["a", "b"], "dev": 0.5, "status": "ok", "steps": 3}
+    more |= {"examples": [4, 4], "cpu_seconds": [1, 1]}
+    return {"data": data, "way": way, "seed": seed, "answers": answers, **more}
+
+
+def test_every_way_to_augment_is_compared(augment):
+    named = {each["name"] for ways in augment.WAYS.values() for each in ways}
+    assert named == set(registry.names("augmentations"))
+    kinds = [recipe for recipe, _ in augment.SETS.values()]
+    assert len(kinds) == 4
+    assert sum(augment.fits(name, "entity_swap") for name in augment.SETS) == 2
+
+
+def test_a_way_is_set_against_none_of_the_same_seeds(augment, tmp_path):
+    right, half = ["a", "b"] * 20, ["a", "b"] * 10 + ["b", "a"] * 10
+    cells = [
+        answered("none", 1, half),
+        answered("none", 2, right),
+        answered("word_dropout", 1, right),
+    ]
+    for cell in cells:
+        file = augment.file_of(tmp_path, cell["data"], cell["way"], cell["seed"])
+        file.write_text(json.dumps(cell), encoding="utf-8")
+    (tmp_path / "rows.json").write_text('{"rows": []}', encoding="utf-8")
+    before = [{"data": "other", "way": "none"}, {"data": "topics", "way": "code_switch"}]
+    none, dropout, other = sorted(
+        augment.rows_of(augment.cells_of(tmp_path), before), key=lambda row: row["data"] == "other"
+    )
+    assert (none["way"], none["seeds"], none["mean"]) == ("none", [1, 2], 0.75)
+    assert "against_none" not in none
+    assert dropout["scores"] == {"lug_Latn": 1.0, "wol_Latn": 1.0}
+    # seed 2 of none has no partner
+    delta, low, high, p = dropout["against_none"]
+    assert delta == 0.5
+    assert 0.2 < low < 0.5 < high < 0.8
+    assert p < 0.01
+    assert other == before[0]
