@@ -84,7 +84,7 @@ SETS: dict[str, tuple[str, dict[str, Any]]] = {
             "data.files": f"{DATA}/masakhaner/{{lang}}/{{split}}.txt",
             "data.source.files": UNER,
             "languages.targets": [code for code in MASAKHANER if code != "pcm_Latn"],
-            "train.steps": 350,
+            "train.steps": 400,
         },
     ),
     "entities, from Nigerian Pidgin": (
