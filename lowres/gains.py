@@ -39,9 +39,14 @@ class Gains:
 
 
 def of(results: Results, metric: str) -> Gains | None:
-    """The gains of a run in one metric; None where it has no controls."""
+    """The gains of a run in one metric; None where it has no controls.
+
+    Few-shot systems are here only where results are of a time before they had curves of their own.
+    """
     controls = [s for s in CONTROLS if any(score.system == s for score in results.scores)]
-    shots = list(dict.fromkeys(s.system for s in results.scores if s.system.endswith("-shot")))
+    drawn = any(point.examples > 0 for point in results.learning)
+    every = dict.fromkeys(s.system for s in results.scores)
+    shots = [] if drawn else [system for system in every if system.endswith("-shot")]
     if not controls and not shots:
         return None
     systems = (*controls, "adapter", *shots)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from lowres import gains
 from lowres.report import summary_table, write_report
-from lowres.results import Comparison, Results, Score
+from lowres.results import Comparison, LearningPoint, Results, Score
 
 TARGETS = ("nqo_Nkoo", "tzm_Tfng", "swh_Latn")
 # system -> score on each target
@@ -156,6 +156,16 @@ def test_a_seed_that_collapsed_is_in_no_mean() -> None:
     found = gains.of(study((GAIN,), targets=("tzm_Tfng",), scores=worse), METRIC)
     assert found is not None
     assert found.rows[0].values["adapter"] == pytest.approx(SCORES["adapter"][0])
+
+
+def test_few_shot_systems_that_have_curves_are_not_in_this_table_too() -> None:
+    point = LearningPoint(
+        language="tzm_Tfng", shots="10", examples=10, metric=METRIC, mean=0.5, n=1
+    )
+    found = gains.of(study((GAIN,), systems=(*SCORES, "10-shot"), learning=[point]), METRIC)
+    assert found is not None
+    assert found.systems[-1] == "adapter"
+    assert gains.of(study(systems=("adapter", "10-shot"), learning=[point]), METRIC) is None
 
 
 def test_few_shot_systems_are_columns_behind_the_adapter_and_claim_nothing() -> None:
