@@ -117,9 +117,16 @@ def learn(
     family = tokenizer_families.of(state, name)
     learning, measuring = _split(texts)
     base = build(state)
+    words = {language: words_of(base, lines) for language, lines in learning.items()}
+    kept = words_of(base, [line for lines in keep.values() for line in lines])
+    measured = words_of(base, [line for lines in measuring.values() for line in lines])
     most = max(GRID) if pieces == "auto" else max(GRID[-1], 2 * pieces)
-    candidates, characters = _candidates(state, base, family, learning, keep, most)
-    choice = _Choice(state, family, base, learning, candidates, characters)
+    candidates, characters = _candidates(state, base, family, words, kept, most)
+    # a tokenizer of all pieces takes a second to build, and twenty are tried
+    small = family.reduced(
+        state, {word for some in (*words.values(), kept, measured) for word in some}
+    )
+    choice = _Choice(small, family, base, learning, candidates, characters)
     allowed, left_out = choice.allowed(keep)
     wanted = len(texts) * GRID[-1] if pieces == "auto" else pieces + pieces // 10
     ranked = choice.ranked(choice.ranked(allowed, 3 * wanted), wanted)
@@ -165,17 +172,15 @@ def _candidates(
     state: State,
     base: Tokenizer,
     family: object,
-    learning: Mapping[str, Lines],
-    keep: Mapping[str, Lines],
+    learning: Mapping[str, Counter[str]],
+    kept: Counter[str],
     size: int,
 ) -> tuple[list[str], frozenset[str]]:
     """Distinct strings that are no pieces yet, in a fixed order; which are unknown characters."""
     old = base.get_vocab(with_added_tokens=True)
-    kept = words_of(base, [line for lines in keep.values() for line in lines])
     found: dict[str, None] = {}
     characters: set[str] = set()
-    for lines in learning.values():
-        words = words_of(base, lines)
+    for words in learning.values():
         unknown = family.unknown_characters(state, words)  # type: ignore[attr-defined]
         learnt = family.candidates(state, words, kept, size)  # type: ignore[attr-defined]
         characters.update(unknown)

@@ -53,6 +53,22 @@ def test_the_same_text_gives_the_same_bytes(state):
     assert len({json.dumps(found, ensure_ascii=False) for found in learnt}) == 1
 
 
+def test_without_pieces_that_no_word_holds_the_text_falls_into_the_same(state):
+    family = tokenizer_families.of(state, "tiny")
+    lines = [*NUER, *KEEP["eng_Latn"], "ⵜ <0x41> 42"]
+    full = vocabulary.build(state)
+    small = family.reduced(state, vocabulary.words_of(full, lines))
+    if family.LABEL == "Unigram":
+        assert len(small["model"]["vocab"]) < len(state["model"]["vocab"])
+    for new in ([], ["▁kɛ", "rɔ", "yɔ̱ŋ"]):
+        found = []
+        for each in (state, small):
+            old = family.segment(each, new)
+            found.append(vocabulary.build(family.insert(each, new, old) if new else each))
+        large, quick = ([e.tokens for e in t.encode_batch(lines)] for t in found)
+        assert large == quick
+
+
 def test_auto_shows_its_curve(state):
     learned = learn(state, "auto")
     assert learned.curve[0].pieces == 0

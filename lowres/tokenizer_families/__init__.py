@@ -11,6 +11,8 @@ One file adds one family: it is found by listing the folder. A file defines
   from, which may come from `spare`;
 - `segment(state, pieces) -> list[tuple[int, ...]]`, the old ids that each piece's text falls into
   today; `unknown_id(state)` among them where the text has no pieces;
+- `reduced(state, words) -> dict`, a state that is quicker to build, with ids of its own, in which
+  these words fall into the same pieces, new ones beside them too; or the state itself;
 - `safe(state, pieces, old) -> list[bool]`, `old` being what `segment` gives: whether a piece is so
   improbable in the text of other languages that it hardly ever changes their segmentation, as far
   as the old model can tell;

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from tokenizers import Tokenizer, models
 
@@ -26,6 +28,7 @@ other languages: with 2,000 such Kinyarwanda pieces under 1% of the sentences of
 16 other languages change, with all pieces up to 11% (docs/results.md)."""
 LONGEST = 16
 """Characters of a learnt piece at most, as in XLM-R's own vocabulary."""
+BYTE: Final = re.compile(r"<0x[0-9A-F]{2}>")
 WORD_AT_LEAST = 3
 STEM_AT_LEAST = 8
 CHARACTER_AT_LEAST = 2
@@ -127,6 +130,36 @@ def segment(state: State, pieces: Sequence[str]) -> list[tuple[int, ...]]:
         )
     )
     return [tuple(e.ids) for e in bare.encode_batch_fast(list(pieces), add_special_tokens=False)]
+
+
+def reduced(state: State, words: Iterable[str]) -> State:
+    """Without the pieces that stand in none of these words: they fall into the same pieces."""
+    vocabulary = state["model"]["vocab"]
+    beginnings = {piece[:end] for piece, _ in vocabulary for end in range(1, len(piece) + 1)}
+    inside: set[str] = set()
+    for word in words:
+        for start in range(len(word)):
+            end = start + 1
+            while end <= len(word) and (part := word[start:end]) in beginnings:
+                inside.add(part)
+                end += 1
+    # the score of unknown characters hangs on the lowest one
+    lowest = min(range(len(vocabulary)), key=lambda index: vocabulary[index][1])
+    added = state.get("added_tokens") or ()
+    unknown = unknown_id(state)
+    needed = {lowest, unknown, *(token["id"] for token in added)}
+    stays = [
+        index
+        for index, (piece, _) in enumerate(vocabulary)
+        if index in needed or piece in inside or BYTE.fullmatch(piece)
+    ]
+    ids = {old: new for new, old in enumerate(stays)}
+    behind = len(stays) - len(vocabulary)
+    tokens = [{**token, "id": ids.get(token["id"], token["id"] + behind)} for token in added]
+    model = {**state["model"], "vocab": [vocabulary[index] for index in stays]}
+    if unknown is not None:
+        model["unk_id"] = ids[unknown]
+    return {**state, "added_tokens": tokens, "model": model}
 
 
 def _old_scores(state: State, old: Sequence[tuple[int, ...]]) -> list[float]:
