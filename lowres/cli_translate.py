@@ -45,7 +45,7 @@ def translate(
     ] = False,
 ) -> None:
     """Write the translations that a recipe names and that are not there; goes on where it was."""
-    from lowres import data, hardware, languages, quiet, recipe_loading, translating
+    from lowres import data, hardware, languages, quiet, recipe_loading, translating, translator
     from lowres.interrupts import Presses
     from lowres.progress import Terminal
 
@@ -62,14 +62,14 @@ def translate(
     quiet.libraries()
     codes = dict(_pair(given) for given in code or ())
     with presses.watched(), reworded(_as_options):
-        folder, commit = translating.locate(model, revision, allow_pickle)
+        folder, commit = translator.locate(model, revision, allow_pickle)
         labelled = data.load(study)
-        settings = translating.Settings(model, commit, beams, max_tokens)
-        translator = translating.Translator(folder, settings, hardware.detect())
+        settings = translator.Settings(model, commit, beams, max_tokens)
+        loaded = translator.Translator(folder, settings, hardware.detect())
         for its, target in missing:
             rows = labelled.train if its == "train" else labelled.tests[target]
             made = translating.write(
-                study, its, target, rows.to_dict(), translator, codes, batch, progress
+                study, its, target, rows.to_dict(), loaded, codes, batch, progress
             )
             typer.echo(f"{made.path}: {made.n:,} translations")
             for note in made.notes:

@@ -13,20 +13,20 @@ from tiny_translator import marian
 from transformers import NllbTokenizer
 from typer.testing import CliRunner
 
-from lowres import data, translated, translating
+from lowres import data, translated, translating, translator
 from lowres.cli import app
 from lowres.errors import BaseModelError, DataError, RunError
 from lowres.progress import Silent
 from lowres.recipe_loading import dump
 
 
-def translator(folder: Path, **settings: Any) -> translating.Translator:
+def loaded(folder: Path, **settings: Any) -> translator.Translator:
     plain = {"model": str(folder), "revision": None, "beams": 2, "max_tokens": 12, **settings}
-    return translating.Translator(folder, translating.Settings(**plain), tiny_study.CPU)
+    return translator.Translator(folder, translator.Settings(**plain), tiny_study.CPU)
 
 
 def test_a_model_is_told_its_languages_by_its_own_codes(tiny_m2m: Path) -> None:
-    found = translator(tiny_m2m)
+    found = loaded(tiny_m2m)
     way = found.direction("eng_Latn", "swh_Latn", {})
     assert way.source == "en"
     assert way.first == found.tokenizer.get_lang_id("sw")
@@ -44,13 +44,13 @@ def test_a_model_is_told_its_languages_by_its_own_codes(tiny_m2m: Path) -> None:
 
 
 def test_nllb_knows_flores_codes() -> None:
-    codes = translating._codes(NllbTokenizer())
+    codes = translator._codes(NllbTokenizer())
     assert {"swh_Latn", "taq_Tfng", "zho_Hans"} <= codes.keys()
     assert len(codes) == 202
 
 
 def test_a_marian_of_several_languages_has_a_tag_before_the_text(tmp_path: Path) -> None:
-    found = translator(marian(tmp_path, (">>swh<<", ">>yor<<")))
+    found = loaded(marian(tmp_path, (">>swh<<", ">>yor<<")))
     assert found.direction("eng_Latn", "yor_Latn", {}).before == ">>yor<< "
     ids = found.tokenizer(">>yor<< The teacher")["input_ids"]
     assert ids[0] == found.tokenizer.encoder[">>yor<<"]
@@ -59,9 +59,9 @@ def test_a_marian_of_several_languages_has_a_tag_before_the_text(tmp_path: Path)
 
 
 def test_a_marian_of_one_pair_is_told_nothing(tmp_path: Path) -> None:
-    found = translator(marian(tmp_path, ()))
+    found = loaded(marian(tmp_path, ()))
     way = found.direction("eng_Latn", "swh_Latn", {})
-    assert way == translating.Direction(None, None)
+    assert way == translator.Direction(None, None)
     texts = ["The teacher opened the window", "market market market"]
     together = found.translate(texts, way)
     # padding changes nothing
@@ -69,7 +69,7 @@ def test_a_marian_of_one_pair_is_told_nothing(tmp_path: Path) -> None:
 
 
 def test_what_a_model_could_not_do_is_told(tmp_path: Path) -> None:
-    found = translator(marian(tmp_path, ()), max_tokens=8)
+    found = loaded(marian(tmp_path, ()), max_tokens=8)
     way = found.direction("eng_Latn", "swh_Latn", {})
     (_, cut, _), (_, whole, _) = found.translate(["the window " * 30, "the"], way)
     assert (cut, whole) == (True, False)
@@ -81,14 +81,14 @@ def written(folder: Path, tiny_m2m: Path, task: str = "classification") -> tuple
     return of_study, data.load(of_study).train.to_dict(), file
 
 
-def write(of_study: Any, wanted: Any, found: translating.Translator, batch: int = 8) -> Any:
+def write(of_study: Any, wanted: Any, found: translator.Translator, batch: int = 8) -> Any:
     return translating.write(of_study, "train", TARGET, wanted, found, {}, batch, Silent())
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging"])
 def test_every_example_has_a_row_in_its_order(tmp_path: Path, tiny_m2m: Path, task: str) -> None:
     of_study, wanted, file = written(tmp_path, tiny_m2m, task)
-    found = translator(tiny_m2m)
+    found = loaded(tiny_m2m)
     made = write(of_study, wanted, found)
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     assert [row["id"] for row in rows] == wanted["id"]
@@ -105,7 +105,7 @@ def test_every_example_has_a_row_in_its_order(tmp_path: Path, tiny_m2m: Path, ta
 
 def test_a_killed_call_goes_on(tmp_path: Path, tiny_m2m: Path) -> None:
     of_study, wanted, file = written(tmp_path, tiny_m2m)
-    found, asked = translator(tiny_m2m), []
+    found, asked = loaded(tiny_m2m), []
     translate = found.translate
 
     def dies(texts: list[str], direction: Any) -> Any:
@@ -131,7 +131,7 @@ def test_a_killed_call_goes_on(tmp_path: Path, tiny_m2m: Path) -> None:
     assert sorted(text for texts in asked for text in texts) == sorted(wanted["text"])
     whole = file.read_bytes()
     file.unlink()
-    write(of_study, wanted, translator(tiny_m2m), batch=24)
+    write(of_study, wanted, loaded(tiny_m2m), batch=24)
     assert file.read_bytes() == whole
 
 
@@ -141,13 +141,13 @@ def test_other_settings_do_not_go_on(tmp_path: Path, tiny_m2m: Path) -> None:
     begun = json.dumps({"model": "another"})
     file.with_name(f".{file.name}.partial").write_text(f"{begun}\n", encoding="utf-8")
     with pytest.raises(RunError, match="begun with other settings"):
-        write(of_study, wanted, translator(tiny_m2m))
+        write(of_study, wanted, loaded(tiny_m2m))
 
 
 def test_only_json_lines_are_written(tmp_path: Path, tiny_m2m: Path) -> None:
     of_study = recipe(tmp_path, tmp_path, train=str(tmp_path / "made/{lang}.csv"))
     with pytest.raises(DataError, match=r"JSON lines are written; expected FILE.jsonl"):
-        write(of_study, data.load(of_study).train.to_dict(), translator(tiny_m2m))
+        write(of_study, data.load(of_study).train.to_dict(), loaded(tiny_m2m))
 
 
 def test_the_command_writes_what_the_recipe_names(
