@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,8 @@ def study() -> Results:
             Comparison(**row, delta=-gain, low=-gain - 0.03, high=-gain + 0.01, p=0.04, seed=1)
         )
     # a system of another seed than those that can be trusted says nothing
-    scores.append(Score.model_validate({**scores[0].model_dump(), "system": "translate-test",
-                                        "language": "hau_Latn", "role": "target", "seed": 3}))  # fmt: skip
+    other = {"system": "translate-test", "language": "hau_Latn", "role": "target", "seed": 3}
+    scores.append(Score.model_validate({**scores[0].model_dump(), **other}))
     record = TranslationRecord(
         language="yor_Latn", use="train", n=701, where="into/yor_Latn.jsonl", sha256="0" * 64,
         left_out=12, spans=900, lost=15, in_test=2,
@@ -56,7 +57,7 @@ def test_they_are_in_no_other_table() -> None:
 
 
 def test_terminal_report_and_card_say_the_same(tmp_path: Path) -> None:
-    console = Console(width=80, record=True, file=(tmp_path / "out").open("w", encoding="utf-8"))
+    console = Console(width=80, record=True, file=io.StringIO())
     console.print(report.summary_table(study()))
     report.write_report(study(), tmp_path / "report.html")
     pages = {
