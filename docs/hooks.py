@@ -16,12 +16,13 @@ SECTION_KEYS = {
     "Trim": "tokenizer.trim",
     "Freeze": "train.freeze",
     "FewShot": "few_shot",
+    "Translated": "translated",
     "Study": "study",
     "Dimension": "study.space",
 }
 BEFORE_THE_TASK = ("Base", "Languages", "Data", "DataSource", "Columns")
 ON_RAW_TEXT = ("Text", "Tokenizer", "Extend", "Trim", "Adapt")
-ON_THE_TASK = ("Lora", "Train", "Freeze", "FewShot", "Evaluate")
+ON_THE_TASK = ("Lora", "Train", "Freeze", "FewShot", "Translated", "Evaluate")
 AFTERWARDS = ("Publish",)
 MARK = re.compile(r"<!-- generated: (\w+) -->")
 

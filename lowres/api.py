@@ -78,7 +78,7 @@ class Recipe(recipe.Recipe):
             BaseModelError: for a base that no name, folder or Hub id can be, or one of whose layers
                 `train.freeze` leaves none, where its sizes are known here.
         """
-        from lowres import bases, bilingual, corpus, material, shots
+        from lowres import bases, bilingual, corpus, material, shots, translated
         from lowres.data import check_files
         from lowres.preparation import check_prebuilt, kept_files
 
@@ -90,6 +90,7 @@ class Recipe(recipe.Recipe):
         for number in range(len(self.train.augment)):
             bilingual.of_lists(self, number)
         shots.check_files(self)
+        translated.check_files(self)
         check_prebuilt(self)
         for key, name in kept_files(self):
             corpus.check_start(Path(name).expanduser(), key)

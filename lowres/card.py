@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lowres import card_files, card_limits, doubts, figures, gains, learning, licences, served
+from lowres import (
+    by_translation,
+    card_files,
+    card_limits,
+    doubts,
+    figures,
+    gains,
+    learning,
+    licences,
+    served,
+)
 from lowres.figures import ADAPTER, number
 from lowres.languages import describe
 
@@ -259,6 +269,7 @@ def _view(results: Results, facts: Facts) -> dict[str, Any]:
         "from_the_hub": card_files.from_the_hub(results),
         "gains": gains.of(results, summary.metric),
         "learning": learning.of(results.learning),
+        "translations": by_translation.of(results),
         "learning_note": learning.NOTE,
         "gap_tables": served.every(results),
         "gap_note": served.NOTE,

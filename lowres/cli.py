@@ -21,6 +21,7 @@ from lowres import (
     cli_suggest,
     cli_sweep,
     cli_tokenizer,
+    cli_translate,
 )
 from lowres.cli_guard import guarded
 from lowres.errors import Interrupted, LowresError
@@ -42,6 +43,7 @@ app.command(name="plan")(cli_plan.plan)
 app.command(name="publish")(cli_publish.publish)
 app.command(name="merge")(cli_merge.merge)
 app.command(name="predict")(cli_predict.predict)
+app.command(name="translate")(cli_translate.translate)
 
 
 def _recipes(begun: str) -> list[str]:

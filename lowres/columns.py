@@ -67,7 +67,7 @@ def examples(
     columns: dict[str, list[Any]] = {"id": _ids(table, names, key, split)}
     notes = list(table.notes)
     for field in fields:
-        parts = _located(table, field, fields, names, key)
+        parts = located(table, field, fields, names, key)
         columns[field] = _values(table, field, parts)
     if "tags" in fields:
         _check_lengths(table, columns["tokens"], columns["tags"])
@@ -81,9 +81,7 @@ def examples(
     return Part(language, split, columns, table, range(len(table.rows)), tuple(notes))
 
 
-def _located(
-    table: Table, field: str, fields: Sequence[str], names: Columns, key: str
-) -> list[int]:
+def located(table: Table, field: str, fields: Sequence[str], names: Columns, key: str) -> list[int]:
     """Positions of the columns that make up a field (two where the recipe joins them)."""
     given: str | None = getattr(names, field)
     present = ", ".join(table.columns) or "none"
@@ -155,7 +153,7 @@ def _ids(table: Table, names: Columns, key: str, split: str) -> list[str]:
     position: int | None = None
     lowered = [name.lower() for name in table.columns]
     if names.id is not None:
-        position = _located(table, "id", (), names, key)[0]
+        position = located(table, "id", (), names, key)[0]
     else:
         position = next((lowered.index(name) for name in USUAL["id"] if name in lowered), None)
     ids = []

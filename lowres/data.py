@@ -89,6 +89,12 @@ def load(recipe: Recipe) -> LabelledData:
     Raises `DataError` for what a file or its labels lack, `HubError` for what the Hub does not
     give. Takes a few seconds for 40 languages of local files.
     """
+    return _assembled(recipe, *read(recipe))
+
+
+def read(recipe: Recipe) -> tuple[tuple[str, ...], dict[tuple[str, str], Part], list[str]]:
+    """The labels, the parts by language and split, and warnings: all that `load` holds, and
+    raises. Imports no heavy library where the data is in files."""
     check_files(recipe)
     reading = _Reading(recipe)
     sources, targets = recipe.languages.source, recipe.languages.targets
@@ -116,7 +122,7 @@ def load(recipe: Recipe) -> LabelledData:
     parts = dict(zip(parts, settled, strict=True))
     for part in settled:
         _check_filled(part, needed=part.split != "train" or part.language in sources)
-    return _assembled(recipe, labels, parts, [*reading.warnings, *warnings])
+    return labels, parts, [*reading.warnings, *warnings]
 
 
 def source_columns(recipe: Recipe, split: str) -> dict[str, list[Any]] | None:

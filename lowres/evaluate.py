@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lowres import adapter_files, inference, predictions, prefix, registry
+from lowres import adapter_files, inference, predictions, prefix, registry, translated
 from lowres.baselines import BaselineContext
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
@@ -79,6 +79,33 @@ def predict_adapter(
                 examples = data.tests[language]
                 predictions.write(files[language], examples, recipe.task.gold_field, answers)
                 advance(len(examples))
+
+
+def predict_translations(
+    recipe: Recipe,
+    data: LabelledData,
+    located: LocatedBase,
+    hardware: Hardware,
+    adapters: Sequence[Path],
+    folder: Path,
+    progress: Progress,
+    shared: Shared,
+    store: Store | None,
+) -> list[dict[str, Any]]:
+    """translate-test: answers to translated test sets, as answers to the originals; returns plain
+    records of the files of translations, none without any.
+
+    `adapters` are the zero-shot ones, in the order of the seeds; the rest is as in
+    `predict_adapter`.
+    """
+    asked = translated.test_data(recipe, data)
+    for seed, adapter in zip(recipe.seeds, adapters, strict=True) if asked.tests else ():
+        system = translated.raw_answers(recipe, seed)
+        predict_adapter(
+            recipe, system, asked, located, hardware, adapter, folder, progress, shared, store
+        )
+    records = translated.carry_back(recipe, data, asked, folder)
+    return [record.model_dump() for record in records]
 
 
 def _passes(

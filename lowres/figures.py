@@ -12,7 +12,14 @@ from statistics import fmean, stdev
 from typing import Literal
 
 from lowres.results import Average, Comparison, LanguageRecord, Results, Score, Verdict
-from lowres.variants import BASE_AS_IS, CONTROLS, EXTENDED_ONLY, OLD_VOCABULARY
+from lowres.variants import (
+    BASE_AS_IS,
+    CONTROLS,
+    EXTENDED_ONLY,
+    OLD_VOCABULARY,
+    TRANSLATE_TEST,
+    TRANSLATE_TRAIN,
+)
 
 MISSING = "–"
 ADAPTER = "adapter"
@@ -24,6 +31,8 @@ SYSTEMS: dict[str, tuple[str, str]] = {
     "majority": ("Majority", "the majority class"),
     "tfidf-target": ("TF-IDF on target", "TF-IDF taught in the target itself"),
     "lookup-target": ("Lookup on target", "a lookup taught in the target itself"),
+    TRANSLATE_TRAIN: ("Translate-train", "the training on translations"),
+    TRANSLATE_TEST: ("Translate-test", "the answers to translations"),
     BASE_AS_IS: ("Base as it is", "the base as it is"),
     OLD_VOCABULARY: ("Adapted, old vocabulary", "the same training on the old vocabulary"),
     EXTENDED_ONLY: ("Extended only", "the extension without adaptation"),
@@ -201,8 +210,9 @@ def summarise(results: Results) -> Summary:
     trusted = {record.seed for record in results.seeds if record.status == "ok"}
     scores = [s for s in results.scores if s.metric == metric]
     usable = [s for s in scores if s.system != ADAPTER or s.seed is None or s.seed in trusted]
-    # controls and few-shot systems have a table of their own
-    found = {s.system for s in scores if s.system not in CONTROLS and "-shot" not in s.system}
+    # controls, few-shot systems and those with translations have tables of their own
+    apart = (*CONTROLS, TRANSLATE_TRAIN, TRANSLATE_TEST)
+    found = {s.system for s in scores if s.system not in apart and "-shot" not in s.system}
     known = [system for system in SYSTEMS if system in found]
     source_codes = set(_source_codes(results))
     rows = [_row(results, language, scores, usable, source_codes) for language in results.languages]

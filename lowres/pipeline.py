@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import yaml
 
-from lowres import artifacts, few_shot, preparation
+from lowres import artifacts, preparation
 from lowres.artifacts import RunFolder
 from lowres.events import Warned
 from lowres.kept import Kept
@@ -152,10 +152,11 @@ def _check(
     machine: Hardware,
     progress: Progress,
 ) -> None:
-    from lowres import augment, finished, shots, trained
+    from lowres import augment, finished, shots, trained, translated
 
     shots.check(labelled.target_sizes, recipe.languages.shots, recipe.languages.targets)
     augment.check(labelled, recipe)
+    translated.check(recipe, labelled)
     finished.check(recipe, located)
     trained.check(recipe, Path(located.path))
     # late, as its import takes seconds: what is wrong with the data is said at once
@@ -239,6 +240,8 @@ def _train_seed(study: Study, variant: Variant, seed: int, progress: Progress, t
             stage.notes["target_examples"] = seen.target_examples
         if seen.notes:
             stage.notes["augmented"] = list(seen.notes)
+        if seen.translations:
+            stage.notes["translations"] = [each.model_dump() for each in seen.translations]
     team.wait()
     kept = "mean of epochs" if outcome.best_step is None else f"at step {outcome.best_step}"
     progress.say(f"{name}: source dev {outcome.dev:.3f} {kept}")
@@ -254,7 +257,7 @@ def _train(
         # the others' are the same but for their draws
         for note in seen.notes:
             progress.say(note)
-    recipe, start = few_shot.recipe_of(study.recipe, variant), study.start_of(variant, seed)
+    recipe, start = study.recipe_of(variant, seen), study.start_of(variant, seed)
     outcome = train(
         recipe,
         seed,
@@ -274,8 +277,7 @@ def _evaluate(study: Study, progress: Progress) -> None:
     from lowres import evaluate, hardware, looking
 
     recipe, labelled, machine = study.recipe, study.labelled, study.machine
-    tests = {language: test.to_dict() for language, test in labelled.tests.items()}
-    inputs = artifacts.fingerprint([study.inputs, tests, *few_shot.plain(recipe)])
+    inputs = study.answered_inputs
     if study.folder.finished("evaluate", inputs) is not None:
         progress.say("evaluate: done before")
         return
@@ -303,6 +305,11 @@ def _evaluate(study: Study, progress: Progress) -> None:
                     study.store,
                 )
         stage.notes["systems"] = systems
+        adapters = [study.folder.path / study.own.training(s) / "adapter" for s in recipe.seeds]
+        stage.notes["translations"] = evaluate.predict_translations(
+            recipe, labelled, study.located, machine, adapters, answers, progress, study.shared,
+            study.store,
+        )  # fmt: skip
         records = evaluate.tokenizer_records(recipe, labelled, study.own.located, study.shared)
         stage.notes["tokenizer"] = [record.model_dump() for record in records]
         stage.notes["warnings"] = evaluate.mended(recipe, labelled, study.own.located, study.shared)

@@ -11,13 +11,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres import artifacts, corpus, few_shot, prebuilt
+from lowres import artifacts, corpus, few_shot, prebuilt, translated
 from lowres.artifacts import RunFolder
 from lowres.errors import DataError
 from lowres.progress import Progress
 from lowres.recipe import Recipe
 from lowres.recipe_loading import identity
 from lowres.recipe_text import Adapt
+from lowres.recipe_translated import USES
 from lowres.variants import BASE_AS_IS, EXTENDED_ONLY, OLD_VOCABULARY, Variant
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def stage_names(recipe: Recipe) -> list[str]:
 
 def training_names(recipe: Recipe) -> list[str]:
     """The stages that train the task, in order."""
-    places = [*_places(recipe), *few_shot.places(recipe)]
+    places = [*_places(recipe), *few_shot.places(recipe), *translated.places(recipe)]
     return [f"{place}train/{seed}" for place in places for seed in recipe.seeds]
 
 
@@ -72,7 +73,8 @@ def variants(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> list[Va
         Variant(place.split("/")[1] if place else "adapter", under[place], place)
         for place in _places(recipe)
     ]
-    return [*found, *few_shot.variants(recipe, under[""])]
+    own = under[""]
+    return [*found, *few_shot.variants(recipe, own), *translated.variants(recipe, own)]
 
 
 def small(recipe: Recipe, located: LocatedBase, folder: RunFolder) -> LocatedBase:
@@ -297,14 +299,15 @@ def _trim(
 ) -> None:
     parts = {"train": data.train, "dev": data.dev, **data.tests, **data.target_train}
     shown = {name: examples.to_dict() for name, examples in parts.items()}
-    inputs = artifacts.fingerprint([inputs, shown, *_copied(recipe)])
+    more = [translated.digests(recipe, use) for use in USES if recipe.translated is not None]
+    inputs = artifacts.fingerprint([inputs, shown, *_copied(recipe), *more])
     if folder.finished(TRIM, inputs) is not None:
         progress.say(f"{TRIM}: done before")
         return
     from lowres.trim import trim
 
     with folder.stage(TRIM, inputs) as stage:
-        done = trim(recipe, data, located, texts, stage.path)
+        done = trim(recipe, data, located, texts, stage.path, translated.lines(recipe, data))
         stage.notes.update(asdict(done))
     progress.say(
         f"{TRIM}: {done.rows_before:,} -> {done.rows_after:,} rows of the embeddings, "

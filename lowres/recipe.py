@@ -21,6 +21,7 @@ from lowres.recipe_shots import FewShot, shot_faults, shots_listed
 from lowres.recipe_strategies import LORA, Freeze, Strategy, with_rates
 from lowres.recipe_strategies import faults as strategy_faults
 from lowres.recipe_text import Adapt, Text, Tokenizer, text_faults
+from lowres.recipe_translated import Translated, translation_faults
 from lowres.recipe_types import (
     LanguageList,
     Names,
@@ -259,6 +260,7 @@ class Recipe(Section):
     lora: Lora = Lora()
     train: Train = Train()
     few_shot: FewShot | None = None
+    translated: Translated | None = None
     evaluate: Evaluate = Evaluate()
     seeds: tuple[Whole, ...] = (1,)
     publish: Publish | None = None
@@ -338,6 +340,7 @@ class Recipe(Section):
                 )
         alone = self.adapt is not None and self.adapt.per_language
         yield from shot_faults(self.languages.shots, self.languages.draws, self.few_shot, alone)
+        yield from translation_faults(self.translated, self.languages.targets, alone)
         if self.adapt is not None and self.lora.dora:
             yield (
                 "lora.dora: a language adapter and a DoRA cannot become one adapter; set "

@@ -30,6 +30,7 @@ LATER: tuple[str, ...] = (
     "train.strategy",
     "train.freeze",
     "train.layer_decay",
+    "translated",
 )
 """Keys that came when there were runs already, such as `train.augment`. At its default such a key
 is no part of what a run is: runs from before it stay what they are."""

@@ -16,7 +16,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lowres import charts, doubts, figures, gains, learning, served
+from lowres import by_translation, charts, doubts, figures, gains, learning, served
 from lowres.comparing import OVER_TARGETS
 from lowres.figures import ADAPTER, MISSING, Figure, LanguageRow, Summary, number
 from lowres.variants import OLD_VOCABULARY
@@ -101,6 +101,7 @@ def summary_table(results: Results) -> Group:
     blocks: list[RenderableType] = [table, answer, Text(INTERVAL_NOTE, style="dim")]
     blocks += _gains_table(results, summary)
     blocks += learning.table(results)
+    blocks += by_translation.table(results)
     blocks += doubts.table(results)
     blocks += [Text.assemble(("! ", "bold yellow"), warning) for warning in results.warnings]
     return Group(*blocks)
@@ -304,6 +305,8 @@ def _view(results: Results) -> dict[str, Any]:
         ],
         "gains": gains.of(results, summary.metric),
         "learning": learning.of(results.learning),
+        "translations": by_translation.of(results),
+        "translations_note": by_translation.NOTE,
         "symptom_lines": doubts.of(results.symptoms),
         "symptom_note": doubts.NOTE,
         "gap_tables": served.every(results),

@@ -38,7 +38,8 @@ class Score(Row):
     """One figure. `seed` is null for systems without one. `low`, `high`: 95% bootstrap interval.
 
     `system`: adapter, majority, tfidf, lookup, probe, tfidf-target, lookup-target; of a recipe that
-    extends or adapts also the controls base-as-is, adapted-old-vocabulary, extended-only.
+    extends or adapts also the controls base-as-is, adapted-old-vocabulary, extended-only; with
+    translations translate-train, translate-test.
     `language`: a FLORES code. `n`: test examples.
     """
 
@@ -262,6 +263,26 @@ class DrawRecord(Row):
     ids: list[str]
 
 
+class TranslationRecord(Row):
+    """A file of translations that the user supplied.
+
+    `use`: `train` (the source's examples in this target), `test` (the target's in the source
+    language). Of tagging: `spans` were to be carried over (of the answers of all seeds in
+    translate-test), `lost` of them could not be; `left_out`: training examples that lost one.
+    `in_test`: texts of the target's test set that stand among the translations trained on.
+    """
+
+    language: str
+    use: Literal["train", "test"]
+    n: int
+    where: str
+    sha256: str
+    left_out: int = 0
+    spans: int = 0
+    lost: int = 0
+    in_test: int = 0
+
+
 class Symptom(Row):
     """One thing that spoils a transfer, looked for in one language.
 
@@ -319,6 +340,7 @@ class Results(BaseModel):
     tokenizer: list[TokenizerRecord]
     learning: list[LearningPoint] = Field(default_factory=list)
     draws: list[DrawRecord] = Field(default_factory=list)
+    translations: list[TranslationRecord] = Field(default_factory=list)
     extension: ExtensionRecord | None = None
     adaptations: list[AdaptationRecord] = Field(default_factory=list)
     symptoms: list[Symptom] = Field(default_factory=list)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from lowres import __version__, comparing, learning, mistakes, stats
+from lowres import __version__, comparing, learning, mistakes, stats, translated
 from lowres.artifacts import Manifest, RunFolder
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
@@ -35,7 +35,7 @@ from lowres.results import (
     TokenizerRecord,
     Verdict,
 )
-from lowres.variants import Variant
+from lowres.variants import TRANSLATE_TEST, TRANSLATE_TRAIN, Variant
 
 ADAPTER = "adapter"
 LIBRARIES = (
@@ -97,6 +97,7 @@ def collect(
         tokenizer=[TokenizerRecord(**row) for row in evaluated.notes["tokenizer"]],
         learning=learning.of_run(recipe, data, scores, metrics[0], kept),
         draws=_draws(folder, controls, recipe.seeds),
+        translations=translated.records([*beside, evaluated]),
         extension=_extension(before),
         adaptations=_adaptations(before),
         resources=_resources(stages, hardware, peak_mb),
@@ -118,13 +119,13 @@ def _stage(manifest: Manifest, planned: Mapping[str, float]) -> Stage:
 
 
 def _merged(stages: Sequence[Stage]) -> list[Stage]:
-    """One row for all trainings with the same number of shots: there may be hundreds."""
+    """One row for all trainings with the same number of shots, and for those on translations:
+    there may be hundreds."""
     groups: dict[str, list[Stage]] = {}
     for stage in stages:
-        shots = stage.name.startswith("shots/")
-        groups.setdefault("/".join(stage.name.split("/")[:2]) if shots else stage.name, []).append(
-            stage
-        )
+        parts = stage.name.split("/")
+        kept = {"shots": 2, TRANSLATE_TRAIN: 1}.get(parts[0], len(parts))
+        groups.setdefault("/".join(parts[:kept]), []).append(stage)
     return [
         found[0]
         if len(found) == 1
@@ -145,7 +146,8 @@ def _rivals(
     """(system, folder of its answers). Of several draws, and of targets that are trained on apart,
     the first stands for the system."""
     firsts = [v for v in controls if v.draw in (None, 1) and v.system not in lost]
-    return list(dict.fromkeys((v.system, v.answers(seed)) for v in firsts))
+    found = [(v.system, v.answers(seed)) for v in firsts]
+    return list(dict.fromkeys([*found, (TRANSLATE_TEST, f"{TRANSLATE_TEST}/{seed}")]))
 
 
 def _draws(
@@ -285,6 +287,7 @@ def _scores(
     runs: list[tuple[str, int | None, int | None, str]] = [
         *((ADAPTER, seed, None, str(seed)) for seed in recipe.seeds),
         *((v.system, seed, v.draw, v.answers(seed)) for v in controls for seed in recipe.seeds),
+        *((TRANSLATE_TEST, seed, None, f"{TRANSLATE_TEST}/{seed}") for seed in recipe.seeds),
         *((system, None, None, system) for system in systems),
     ]
     scores = []

@@ -31,7 +31,13 @@ TOKENIZER: Final = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-_SMALL_FILES: Final = ("config.json", *TOKENIZER, "README.md", "LICENSE*")
+_SMALL_FILES: Final = (
+    *("config.json", "generation_config.json"),
+    *TOKENIZER,
+    "*.spm",
+    "README.md",
+    "LICENSE*",
+)
 
 
 class OutOfReachError(Exception):

@@ -7,10 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowres import artifacts, few_shot
+from lowres import artifacts, few_shot, translated
 from lowres.artifacts import RunFolder
 from lowres.recipe import Recipe
 from lowres.recipe_loading import digest
+from lowres.recipe_translated import USES
+from lowres.results import TranslationRecord
+from lowres.variants import TRANSLATE_TRAIN
 
 if TYPE_CHECKING:
     from lowres.augmentations import Known
@@ -31,6 +34,10 @@ class Seen:
     """Ids of the targets' examples in it, by language."""
     notes: tuple[str, ...]
     """How it was changed, a sentence each."""
+    translations: tuple[TranslationRecord, ...] = ()
+    """Files of translations in it."""
+    beside: LabelledData | None = None
+    """Of translate-train: what the zero-shot training learns from."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,20 @@ class Study:
             plain["target_train"] = shown
         return artifacts.fingerprint({**plain, "under": self.under} if self.under else plain)
 
+    @property
+    def answered_inputs(self) -> str:
+        """Fingerprint of all that the answers depend on."""
+        tests = {language: test.to_dict() for language, test in self.labelled.tests.items()}
+        more: list[Any] = few_shot.plain(self.recipe)
+        if self.recipe.translated is not None:
+            more += [translated.digests(self.recipe, use) for use in USES]
+        return artifacts.fingerprint([self.inputs, tests, *more])
+
     def inputs_of(self, variant: Variant, seed: int) -> str:
         """Fingerprint of all that training a variant depends on."""
+        if variant.system == TRANSLATE_TRAIN:
+            files = translated.digests(self.recipe, "train", variant.targets)
+            return artifacts.fingerprint([self.inputs, files])
         if variant.shots is None:
             return self.inputs
         return artifacts.fingerprint([self.inputs, *few_shot.plain(self.recipe)])
@@ -85,6 +104,20 @@ class Study:
         if not few_shot.continues(self.recipe, variant):
             return None
         return self.folder.path / self.own.training(seed) / "adapter"
+
+    def recipe_of(self, variant: Variant, seen: Seen) -> Recipe:
+        """The recipe that a variant is trained by, on what it sees."""
+        recipe = few_shot.recipe_of(self.recipe, variant)
+        if seen.beside is None:
+            return recipe
+        from lowres.training_arguments import steps_an_epoch
+
+        options, tokenizer = recipe.train, self.shared.tokenizer(variant.located)
+        windows = self.shared.windows(
+            recipe.task, seen.beside.train, tokenizer, seen.beside.labels, options.max_tokens
+        )
+        steps = max(1, round(options.epochs * steps_an_epoch(options, len(windows))))
+        return translated.recipe_of(recipe, steps)
 
     def answered(self, variant: Variant) -> LabelledData:
         """The data with the test sets that a variant answers."""
@@ -100,6 +133,11 @@ class Study:
         # the controls too, the base as it is among them: they differ in the base alone
         if self.recipe.train.augment and not few_shot.continues(self.recipe, variant):
             labelled, notes = self._augmented(seed)
+        if variant.system == TRANSLATE_TRAIN:
+            found = translated.train_data(
+                self.recipe, self.labelled, labelled, variant.targets or ()
+            )
+            return Seen(found.data, ids, notes, found.records, labelled)
         if variant.shots is not None:
             from lowres import shots
 

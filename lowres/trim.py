@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +45,13 @@ def trim(
     located: LocatedBase,
     texts: Sequence[LanguageText],
     folder: Path,
+    translations: Iterable[str] = (),
 ) -> Trimmed:
     """Choose the rows and write `folder/kept.json`, which `LocatedBase.kept` names.
 
-    Kept is what the data of all splits and languages, its changed copies, the raw text, its
-    translations and word lists, and `tokenizer.trim.keep_text` fall into, by the base's tokenizer
-    and by the extended one, and all special pieces.
+    Kept is what the data of all splits and languages, its changed copies, its translations, the
+    raw text with translations and word lists of it, and `tokenizer.trim.keep_text` fall into, by
+    the base's tokenizer and by the extended one, and all special pieces.
 
     Args:
         recipe: with `tokenizer.trim`.
@@ -58,6 +59,7 @@ def trim(
         located: the base, with its extension if it has one.
         texts: of the recipe's `text`; none without it.
         folder: of the stage.
+        translations: of labelled examples, as text.
 
     Raises:
         DataError: for a file of `keep_text`, or a list of `train.augment`, that cannot be read.
@@ -68,7 +70,7 @@ def trim(
     tokenizers = [model.load_tokenizer(located.plain())]
     if located.extension is not None:
         tokenizers.append(model.load_tokenizer(located))
-    used = kept_ids(tokenizers, _raw(files, texts))
+    used = kept_ids(tokenizers, chain(_raw(files, texts), translations))
     examples = [data.train, data.dev, *data.tests.values(), *data.target_train.values()]
     examples += _copies(recipe, data, located)
     windows = [_windows(recipe, examples, tokenizer) for tokenizer in tokenizers]

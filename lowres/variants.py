@@ -1,4 +1,4 @@
-"""The ways of one study to train its task: the recipe's own, and the controls beside it."""
+"""The ways of one study to train its task: the recipe's own, and the systems beside it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ OLD_VOCABULARY = "adapted-old-vocabulary"
 EXTENDED_ONLY = "extended-only"
 CONTROLS = (BASE_AS_IS, OLD_VOCABULARY, EXTENDED_ONLY)
 """In the order of the tables."""
+TRANSLATE_TRAIN = "translate-train"
+TRANSLATE_TEST = "translate-test"
 
 
 def few_shot(shots: int | str) -> str:
@@ -33,7 +35,7 @@ class Variant:
     draw: int | None = None
     """Which draw of them, from 1 on."""
     targets: tuple[str, ...] | None = None
-    """Whose examples these are; it answers their test sets. None: no few-shot system."""
+    """Whose examples or translations these are; it answers their test sets. None: all targets'."""
     scores_source: bool = True
     """Whether it answers the source's test sets too."""
 

@@ -133,6 +133,14 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_m2m(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny random M2M-100 with its own tokenizer."""
+    import tiny_translator
+
+    return tiny_translator.m2m(tmp_path_factory.mktemp("m2m"))
+
+
+@pytest.fixture(scope="session")
 def tiny_unigram_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny random XLM-R with a Unigram tokenizer, special ids as in the real one."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers

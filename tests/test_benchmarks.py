@@ -223,3 +223,43 @@ def test_a_way_is_set_against_none_of_the_same_seeds(augment, tmp_path):
     assert 0.2 < low < 0.5 < high < 0.8
     assert p < 0.01
     assert other == before[0]
+
+
+@pytest.fixture
+def translated(tables):
+    return importlib.import_module("translated")
+
+
+def test_a_cell_of_translations_is_a_recipe(translated, monkeypatch):
+    from lowres.recipe_loading import load
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("real_data.DATA", ROOT / "tests")
+    for recipe in translated.TARGETS:
+        words = translated.command(recipe, "together", 2, Path("out"), quick=False)
+        found = load(recipe, [word for word in words[3:] if "=" in word])
+        assert found.seeds == (2,)
+        assert found.translated.together
+        assert found.languages.targets == translated.TARGETS[recipe]
+        for use in ("train", "test"):
+            path = found.translated.path(use, found.languages.targets[0])
+            assert path.startswith("tests/"), path
+            assert "{" not in path
+
+
+def test_a_table_of_translations(translated):
+    def cell(gain):
+        scores = {
+            "adapter": {"x": [0.5, 0.4, 0.6], "s": [0.9, 0.8, 1.0]},
+            "translate-train": {"x": [0.5 + gain, 0.4, 0.7]},
+        }
+        gains = {"translate-train": {"x": [gain, gain - 0.1, gain + 0.1]}}
+        return {"targets": ["x"], "source": ["s"], "scores": scores, "gains": gains}
+
+    kept = {"topics-sib200/apart/1": cell(0.1), "topics-sib200/apart/2": cell(0.2)}
+    lines = translated.table(kept)[2:]
+    assert lines == [
+        "| topics-sib200 | apart | adapter | 2 | 0.500 ± 0.000 | | |",
+        "| topics-sib200 | apart | translate-train | 2 | 0.650 ± 0.071 | +15.0 (+10.0, +20.0; "
+        "+0.0 to +20.0) | x +15.0, x +15.0 |",
+    ]

@@ -189,6 +189,7 @@ def test_every_page_with_commands_is_read_here() -> None:
     read = {"README.md", "index.md", "tutorial.md", "use-an-adapter.md", "offline.md", PAGE.name}
     read |= {
         "augment.md",
+        "translations.md",
         "publish.md",
         "strategies.md",
         "sweep.md",
