@@ -71,7 +71,7 @@ def command(recipe: str, way: str, seed: int, out: Path, quick: bool) -> list[st
         *([names] if recipe == "sentiment-nusax" else []),
         f"translated.together={'true' if way == 'together' else 'false'}",
         "evaluate.baselines=[majority, tfidf, tfidf_target]",
-        *(["train.steps=12"] if quick else []),
+        *(["train.steps=60", "train.learning_rate=1e-3", "train.checkpoint=last"] if quick else []),
         f"seeds={seed}",
         *("--out", str(out)),
     ]
@@ -183,7 +183,7 @@ def main() -> None:
     running.add_argument("recipes", nargs="*", metavar="RECIPE", default=list(TARGETS))
     running.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     running.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    running.add_argument("--quick", action="store_true", help="one target, 12 steps, seed 1")
+    running.add_argument("--quick", action="store_true", help="one target, 60 steps, seed 1")
     showing = does.add_parser("table")
     showing.add_argument("--quick", action="store_true", help="of the first look")
     given = parser.parse_args()
