@@ -102,7 +102,12 @@ def chosen(
     target: str, task: str | None = None, held: Collection[Table] | None = None
 ) -> tuple[Table, ...]:
     """The tables that a target is looked up in: those of the task, where one of their targets is
-    near it (`FAR`) or no distances are known; else all of them.
+    near it (`FAR`) or no distances are known; else those of any task with a near one, or the one
+    whose targets come nearest.
+
+    A standing is among the sources of one table. A source that was measured in a far one alone
+    would otherwise stand there as it stood among others: the best of twelve Indonesian languages
+    among the best for Bambara.
 
     Args:
         target: FLORES code.
@@ -111,9 +116,23 @@ def chosen(
     """
     every = tables() if held is None else tuple(held)
     own = tuple(table for table in every if table.task == task)
-    distances = (_distance(target, other) for other in _others(target, own))
-    known = [distance for distance in distances if distance is not None]
-    return every if not own or (known and min(known) >= FAR) else own
+    far = [_nearest(target, table) for table in every]
+    for looked_at in (own, every):
+        near = [
+            table
+            for table, distance in zip(every, far, strict=True)
+            if table in looked_at and (distance is None or distance < FAR)
+        ]
+        if near:
+            return tuple(near)
+    least = min((distance for distance in far if distance is not None), default=None)
+    return tuple(table for table, distance in zip(every, far, strict=True) if distance == least)
+
+
+def _nearest(target: str, table: Table) -> float | None:
+    """How far the nearest target of a table is; None where no distance is known."""
+    distances = (_distance(target, other) for other in _others(target, [table]))
+    return min((distance for distance in distances if distance is not None), default=None)
 
 
 def measured(

@@ -324,7 +324,7 @@ def notes(target: str, text: Text | None, files: Sequence[Labelled], task: str |
         own = any(table.task == task for table in record.tables())
         which = f"no target near {target}" if own else "nothing"
         known = ", ".join(sorted({table.task for table in record.chosen(target, task)}))
-        said.append(f"of {task} the record has {which}: all of it is used ({known})")
+        said.append(f"of {task} the record has {which}: what is nearest is used ({known})")
     return said
 
 

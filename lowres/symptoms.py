@@ -144,7 +144,8 @@ def forgetting(language: str, comparisons: Sequence[Comparison], n: int) -> list
             verdict: Level = "found" if worse and c.p < SIGNIFICANT else "no sign"
             if verdict == "no sign" and sign * c.delta < -POINTS:
                 verdict = "possible"
-            beside = BEFORE[BASE_AS_IS] if sign == 1 else f"before {c.b} training"
+            few = f"the zero-shot adapter, after {c.b} training"
+            beside = BEFORE[BASE_AS_IS] if sign == 1 else few
             lost.append(_compared("forgetting", c, sign, n, verdict, beside))
     return lost
 
@@ -279,7 +280,9 @@ def surely(value: float, draws: Floats, questions: int) -> bool:
 
 def points(value: float, low: float, high: float) -> str:
     """`−8.9 points (95% −21.0 to +3.1)`, a difference of shares or scores."""
-    text = f"{100 * value:+.1f} points (95% {100 * low:+.1f} to {100 * high:+.1f})"
+    # adding zero makes one of minus zero
+    value, low, high = (round(100 * number, 1) + 0.0 for number in (value, low, high))
+    text = f"{value:+.1f} points (95% {low:+.1f} to {high:+.1f})"
     return text.replace("-", "−")
 
 

@@ -160,7 +160,14 @@ def test_a_seed_that_collapsed_is_in_no_mean() -> None:
 
 def test_few_shot_systems_that_have_curves_are_not_in_this_table_too() -> None:
     point = LearningPoint(
-        language="tzm_Tfng", shots="10", examples=10, metric=METRIC, mean=0.5, n=1
+        language="tzm_Tfng",
+        shots="10",
+        examples=10,
+        metric=METRIC,
+        mean=0.5,
+        low=None,
+        high=None,
+        n=1,
     )
     found = gains.of(study((GAIN,), systems=(*SCORES, "10-shot"), learning=[point]), METRIC)
     assert found is not None

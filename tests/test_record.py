@@ -116,3 +116,16 @@ def test_tables_of_the_task_alone_count_where_they_have_a_near_target() -> None:
     assert record.chosen("zul_Latn", None, held) == (tagging, other)
     assert record.chosen("zul_Latn", "classification", held) == (tagging, other)
     assert {t.task for t in record.chosen("zul_Latn", "tagging")} == {"tagging"}
+
+
+@needs_package
+def test_a_far_table_says_nothing_where_another_is_nearer() -> None:
+    values = {"ban_Latn": {"sun_Latn": 70.0, "jav_Latn": 20.0}}
+    indonesian = Table("indonesian", "classification", "", "score", "", values)
+    african = table({"wol_Latn": {"hau_Latn": 70, "deu_Latn": 20}})
+    # neither has a target near Bambara, and the best of Java is none of its sources
+    for task in (None, "tagging", "classification"):
+        assert record.chosen("bam_Latn", task, [indonesian, african]) == (african,)
+        found = record.measured("bam_Latn", task, [indonesian, african])
+        assert set(found) == {"hau_Latn", "deu_Latn"}
+    assert record.chosen("mad_Latn", None, [indonesian, african]) == (indonesian,)

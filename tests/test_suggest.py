@@ -125,7 +125,7 @@ def test_what_could_not_be_said_is(monkeypatch: pytest.MonkeyPatch) -> None:
     said = " ".join(suggest.notes("xho_Latn", None, (), "pairs"))
     assert "no --text" in said
     assert "no --labelled" in said
-    assert "of pairs the record has nothing: all of it is used" in said
+    assert "of pairs the record has nothing: what is nearest is used" in said
     monkeypatch.setattr(uriel, "present", lambda: False)
     assert "pip install 'lowres[advisor]'" in " ".join(suggest.notes("xho_Latn", None, (), None))
 

@@ -70,6 +70,14 @@ def test_forgetting_is_turned_the_right_way():
     assert (ten.low, ten.high) == (pytest.approx(-0.12), pytest.approx(-0.02))
     assert (fifty.verdict, fifty.value) == ("no sign", pytest.approx(0.07))
     assert adapted.advice != ten.advice
+    assert ten.says == (
+        "−7.0 points (95% −12.0 to −2.0) against the zero-shot adapter, after 10-shot training"
+    )
+
+
+def test_no_difference_has_no_sign_of_a_loss():
+    assert symptoms.points(-0.0, -0.0004, 0.0) == "+0.0 points (95% +0.0 to +0.0)"
+    assert symptoms.points(-0.089, -0.21, 0.031) == "−8.9 points (95% −21.0 to +3.1)"
 
 
 def answered(count: int, right: float) -> Answered:
