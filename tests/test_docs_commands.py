@@ -99,8 +99,9 @@ class Reader:
             return
         assert words[0] == "lowres", line
         if words[1] == "run":
-            # a second run of the demonstration shows its override, and nothing is made of it
-            brief = ["train.steps=8"] if words[2] == "quickstart" and len(words) > 3 else []
+            # a second run of the demonstration shows its override; named, it is gone on with
+            unnamed = words[2] == "quickstart" and len(words) > 3 and "--out" not in words
+            brief = ["train.steps=8"] if unnamed else []
             words += [*self.small(words[2]), *brief]
         if words[1] == "sweep":
             # Ray is no part of a test's process; test_sweeps_on_ray.py is about it
