@@ -106,7 +106,6 @@ class Reader:
         if words[1] == "sweep":
             # Ray is no part of a test's process; test_sweeps_on_ray.py is about it
             words += [*self.small("")[1:-2], "evaluate.baselines=[majority]", "--local"]
-            words += ["train.steps=8"]
         if words[1] == "suggest":
             words += ["--base", str(self.base)]
         if words[1] in ("tokenizer", "adapt"):
