@@ -161,7 +161,7 @@ def page_with_tables(page: str, folder: Path) -> str:
 
     def block(match: re.Match[str]) -> str:
         found = read(folder / f"{match[1]}.json")
-        lines = table(found) if found else ["Not measured yet."]
+        lines = table(found) if found.get("rows") else ["Not measured yet."]
         return "\n".join([f"<!-- bench: {match[1]} -->", *lines, "<!-- /bench -->"])
 
     return BLOCK.sub(block, page)
