@@ -85,7 +85,7 @@ def test_a_seed_learns_and_leaves_an_adapter_alone(base, tmp_path, task, quantiz
     recipe = study(base, task, base={"quantization": quantization})
     outcome = tiny_study.train(recipe, tmp_path)
     assert (outcome.status, outcome.retried, outcome.seed) == ("ok", False, 1)
-    # three classes; a rate this high goes elsewhere when a kernel rounds a last bit otherwise
+    # three classes; 0.886 once, in a process with many other tests (cause not known)
     assert outcome.dev > 0.8
     assert outcome.dev == max(dev_curve(outcome))
     assert outcome.steps == 3 * -(-44 // 8)
