@@ -78,12 +78,24 @@ def command(recipe: str, quantization: str, seeds: list[int]) -> list[str]:
 def run(recipes: list[str], quantization: str, seeds: list[int]) -> None:
     """Run each; a finished one costs seconds. Exit status 3 (a doubtful score) is a result too."""
     for recipe in recipes:
-        words = command(recipe, quantization, seeds)
-        print("$", shlex.join(words), flush=True)
-        words[0] = str(Path(sys.executable).with_name("lowres"))
-        status = subprocess.run(words, cwd=ROOT, check=False).returncode
-        if status not in (0, 3):
-            sys.exit(status)
+        run_words(command(recipe, quantization, seeds))
+
+
+def run_words(words: list[str]) -> None:
+    """Say a `lowres run` and do it; ends where it fails."""
+    print("$", shlex.join(words), flush=True)
+    own = [str(Path(sys.executable).with_name("lowres")), *words[1:]]
+    # 3: a score must not be trusted; it is a result all the same
+    status = subprocess.run(own, cwd=ROOT, check=False).returncode
+    if status not in (0, 3):
+        sys.exit(status)
+
+
+def results_of(words: list[str], out: Path) -> dict[str, Any]:
+    """The results of a `lowres run` into a folder, which is done here."""
+    run_words(words)
+    found: dict[str, Any] = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    return found
 
 
 def load_runs() -> list[dict[str, Any]]:
