@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,13 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return compare
 
 
+@pytest.fixture(autouse=True)
+def _the_same_chance() -> None:
+    """What is drawn without a seed of its own is the same whatever test ran before."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""
@@ -115,20 +123,10 @@ def sentences() -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny random BERT (2 layers × 32) with a cased WordPiece tokenizer."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-    from transformers import BertConfig, BertTokenizer
+    import tiny_tokenizers
+    from transformers import BertConfig
 
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    trained.normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
-    trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trained.train_from_iterator(
-        SENTENCES,
-        trainers.WordPieceTrainer(vocab_size=600, special_tokens=specials, show_progress=False),
-    )
-    tokenizer = BertTokenizer(
-        vocab=trained.get_vocab(), do_lower_case=False, strip_accents=False, model_max_length=128
-    )
+    tokenizer = tiny_tokenizers.wordpiece(SENTENCES)
     return _saved(tmp_path_factory, "tiny-bert", BertConfig, tokenizer)
 
 
@@ -143,47 +141,20 @@ def tiny_m2m(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_unigram_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny random XLM-R with a Unigram tokenizer, special ids as in the real one."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import XLMRobertaConfig, XLMRobertaTokenizer
+    import tiny_tokenizers
+    from transformers import XLMRobertaConfig
 
-    specials = ["<s>", "<pad>", "</s>", "<unk>"]
-    trained = Tokenizer(models.Unigram())
-    trained.pre_tokenizer = pre_tokenizers.Metaspace()
-    trained.train_from_iterator(
-        SENTENCES,
-        trainers.UnigramTrainer(
-            vocab_size=400, special_tokens=specials, unk_token="<unk>", show_progress=False
-        ),
-    )
-    pieces = [tuple(piece) for piece in _model_state(trained)["vocab"]]
-    tokenizer = XLMRobertaTokenizer(vocab=[*pieces, ("<mask>", 0.0)], model_max_length=128)
+    tokenizer = tiny_tokenizers.unigram(SENTENCES)
     return _saved(tmp_path_factory, "tiny-xlm-roberta", XLMRobertaConfig, tokenizer)
 
 
 @pytest.fixture(scope="session")
 def tiny_bpe_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny random RoBERTa with a byte-level BPE tokenizer."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import RobertaConfig, RobertaTokenizer
+    import tiny_tokenizers
+    from transformers import RobertaConfig
 
-    trained = Tokenizer(models.BPE())
-    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trained.train_from_iterator(
-        SENTENCES,
-        trainers.BpeTrainer(
-            vocab_size=600,
-            special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
-    state = _model_state(trained)
-    tokenizer = RobertaTokenizer(
-        vocab=state["vocab"],
-        merges=[tuple(merge) for merge in state["merges"]],
-        add_prefix_space=True,  # words given one by one must read as words inside a sentence
-        model_max_length=128,
-    )
+    tokenizer = tiny_tokenizers.bpe(SENTENCES)
     return _saved(tmp_path_factory, "tiny-roberta", RobertaConfig, tokenizer)
 
 
@@ -194,13 +165,6 @@ def tiny_tokenizer(tiny_base: Path) -> PreTrainedTokenizerBase:
 
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(tiny_base)
     return tokenizer
-
-
-def _model_state(tokenizer: Any) -> dict[str, Any]:
-    import json
-
-    state: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
-    return state
 
 
 def _saved(

@@ -4,7 +4,6 @@ import errno
 import importlib.util
 import json
 import os
-import re
 import signal
 import warnings
 from dataclasses import replace
@@ -13,11 +12,9 @@ from statistics import fmean
 import pytest
 import tiny_study
 import torch
-from conftest import SENTENCES
 from datasets import Dataset
 from safetensors.torch import load_file
 from tiny_study import CPU
-from transformers import BertTokenizer
 
 from lowres import source_dev
 from lowres import train as training
@@ -28,18 +25,8 @@ from lowres.trainer import SourceTrainer
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """With pieces in one order: `tiny_base` has those of a trainer of `tokenizers`, which breaks
-    ties by chance, and scores asked for here would be of other pieces in each process."""
-    words = sorted({word for line in SENTENCES for word in re.findall(r"\w+|[^\w\s]", line)})
-    characters = sorted({character for word in words for character in word})
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    pieces = dict.fromkeys([*specials, *characters, *(f"##{c}" for c in characters), *words])
-    tokenizer = BertTokenizer(
-        vocab={piece: number for number, piece in enumerate(pieces)},
-        do_lower_case=False, strip_accents=False, model_max_length=128,
-    )  # fmt: skip
-    return tiny_study.base("bert", tokenizer, tmp_path_factory.mktemp("base") / "bert")
+def base(tiny_tokenizer, tmp_path_factory):
+    return tiny_study.base("bert", tiny_tokenizer, tmp_path_factory.mktemp("base") / "bert")
 
 
 def study(folder, task="classification", **sections):
