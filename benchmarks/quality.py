@@ -4,8 +4,8 @@
     python benchmarks/quality.py run sentiment-nusax --seeds 1
     python benchmarks/quality.py table
 
-A cell is a recipe, a quantization and a seed, with e5-small, without baselines. Its scores are
-added to benchmarks/results/quality.json as soon as they are there, and its run folder is removed;
+With e5-small, without baselines; the seeds of a recipe and quantization are one `lowres run`. Scores
+are added to benchmarks/results/quality.json as soon as they are there, and the run folder is removed;
 what is in the file is not run again. Losses are paired: the same seed, the same languages.
 """
 
@@ -34,8 +34,8 @@ def read() -> dict[str, Any]:
     return found
 
 
-def command(recipe: str, weights: str, seed: int, out: Path) -> list[str]:
-    """The `lowres run` of one cell."""
+def command(recipe: str, weights: str, seeds: list[int], out: Path) -> list[str]:
+    """The `lowres run` of some seeds."""
     return [
         "lowres",
         "run",
@@ -43,31 +43,31 @@ def command(recipe: str, weights: str, seed: int, out: Path) -> list[str]:
         *real_data.overrides(recipe),
         f"base.quantization={weights}",
         "evaluate.baselines=[majority]",
-        f"seeds={seed}",
+        f"seeds={seeds}",
         "--out",
         str(out),
     ]
 
 
-def run_cell(recipe: str, weights: str, seed: int) -> None:
-    """Train and score one cell, and keep its scores."""
-    out = RUNS / f"{recipe}-{weights}-{seed}"
-    words = command(recipe, weights, seed, out)
-    results = real_data.results_of(words, out)
+def run_seeds(recipe: str, weights: str, seeds: list[int]) -> None:
+    """Train and score some seeds in one run, and keep their scores."""
+    out = RUNS / "-".join([recipe, weights, *map(str, seeds)])
+    results = real_data.results_of(command(recipe, weights, seeds, out), out)
     metric = real_data.metric_of(results)
-    scores = {
-        each["language"]: round(each["value"], 4)
-        for each in results["scores"]
-        if each["system"] == "adapter" and each["metric"] == metric
-    }
     kept = read()
-    kept[f"{recipe}/{weights}/{seed}"] = {
-        "metric": metric,
-        "source": results["recipe"]["languages"]["source"],
-        "scores": scores,
-        "status": results["seeds"][0]["status"],
-        "machine": tables.machine(),
-    }
+    for seed in results["seeds"]:
+        scores = {
+            each["language"]: round(each["value"], 4)
+            for each in results["scores"]
+            if (each["system"], each["metric"], each["seed"]) == ("adapter", metric, seed["seed"])
+        }
+        kept[f"{recipe}/{weights}/{seed['seed']}"] = {
+            "metric": metric,
+            "source": results["recipe"]["languages"]["source"],
+            "scores": scores,
+            "status": seed["status"],
+            "machine": tables.machine(),
+        }
     KEPT.parent.mkdir(parents=True, exist_ok=True)
     KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     shutil.rmtree(out)
@@ -135,11 +135,12 @@ def main() -> None:
     if given.does == "table":
         print("\n".join(table(read())))
         return
-    for seed in given.seeds:
-        for recipe in given.recipes:
-            for weights in given.weights:
-                if f"{recipe}/{weights}/{seed}" not in read():
-                    run_cell(recipe, weights, seed)
+    for recipe in given.recipes:
+        for weights in given.weights:
+            kept = read()
+            missing = [seed for seed in given.seeds if f"{recipe}/{weights}/{seed}" not in kept]
+            if missing:
+                run_seeds(recipe, weights, missing)
 
 
 if __name__ == "__main__":

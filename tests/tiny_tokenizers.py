@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import BertTokenizer, RobertaTokenizer, XLMRobertaTokenizer
 
 MOST = 128
@@ -21,14 +20,21 @@ MOST = 128
 
 def wordpiece(sentences: Sequence[str]) -> BertTokenizer:
     """Cased, as mBERT's: what BPE joins, with `##` where it is found inside of a word."""
-    words = sorted({w for line in sentences for w in re.findall(r"\w+|[^\w\s]", line)})
+    # Chinese characters become words of their own
+    sentences = [
+        normalizers.BertNormalizer(lowercase=False, strip_accents=False).normalize_str(s)
+        for s in sentences
+    ]
+    split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    words = sorted({word for line in sentences for word, _ in split(line)})
     characters = sorted({character for word in words for character in word})
+    within = sorted({character for word in words for character in word[1:]})
     learnt = _trained(sentences, [], pre_tokenizers.BertPreTokenizer(), size=500)
     joined = ["".join(merge) for merge in learnt["merges"]]
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     first = [piece for piece in joined if any(word.startswith(piece) for word in words)]
     inside = [f"##{piece}" for piece in joined if any(piece in word[1:] for word in words)]
-    pieces = [*specials, *characters, *(f"##{c}" for c in characters), *first, *inside]
+    pieces = [*specials, *characters, *(f"##{c}" for c in within), *first, *inside]
     return BertTokenizer(
         vocab={piece: number for number, piece in enumerate(dict.fromkeys(pieces))},
         do_lower_case=False,
