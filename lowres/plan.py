@@ -20,6 +20,7 @@ from lowres.footprint import Quantization, Setting
 from lowres.hardware import Hardware
 from lowres.lengths import Lengths
 from lowres.recipe import Recipe
+from lowres.recipe_strategies import nothing_left
 
 LIBRARIES_MB: Final = 605.0
 """Resident on a processor once torch, transformers, peft, datasets and bitsandbytes are imported
@@ -139,9 +140,12 @@ def make(recipe: Recipe, gpu: str | None = None) -> Plan:
 
     Raises:
         DeviceError: an unknown card; a quantisation it has not; a base or a batch too large for it.
-        BaseModelError: a base whose shape is unknown here.
+        BaseModelError: a base whose shape is unknown here, or none of whose layers would train.
     """
     found = shapes.find(recipe.base.name, recipe.base.revision)
+    layers = found.shape.layers
+    if said := nothing_left(recipe, layers, found.shape.distinct_layers < layers):
+        raise BaseModelError(said)
     place = cards.place(gpu, recipe.train)
     check_quantization(recipe.base.quantization, place)
     case = Case(recipe, found, place, lengths.of_recipe(recipe, found.folder))

@@ -199,6 +199,7 @@ def test_nothing_heavy_is_imported(told: Path, words: list[str]) -> None:
         (["base.name=nobody/knows"], ["config.json is not on this disk", "hf download nobody"]),
         (["base.name=xlm-roberta-bas"], ["did you mean 'xlm-roberta-base'"]),
         (["lora.rnak=3"], ["rank"]),
+        (["train.freeze={layers: 12}"], ["freeze.layers 12: xlm-roberta-base has 12 layers"]),
     ],
     ids=lambda value: " ".join(value) if "-" in value[0] or "=" in value[0] else "",
 )
