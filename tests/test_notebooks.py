@@ -214,7 +214,7 @@ def test_nothing_is_sent_without_a_token_and_a_name(
 
 @pytest.mark.slow
 def test_the_quickstart_runs_to_the_end(kernel: Path) -> None:
-    book = execute("quickstart", kernel, "EPOCHS = 2")
+    book = execute("quickstart", kernel, "EPOCHS = 5")
     (report,) = kernel.glob("runs/quickstart-*/report.html")
     assert "Swahili" in report.read_text(encoding="utf-8")
     assert printed(book, "use").count('"predicted"') == 2
