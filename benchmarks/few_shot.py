@@ -13,12 +13,12 @@ few_shot_settings.py. What is in benchmarks/results/few_shot.json is not run aga
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import cells
 import numpy as np
 import real_data
 import tables
@@ -30,12 +30,6 @@ KEPT = ROOT / "benchmarks" / "results" / "few_shot.json"
 RUNS = ROOT / "runs" / "few-shot"
 RECIPES = ("sentiment-nusax", "topics-sib200")
 SEEN = real_data.SEEN | {"jav_Latn", "sun_Latn"}
-
-
-def read() -> dict[str, Any]:
-    """What was measured, by `recipe/way/seed`."""
-    found: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
-    return found
 
 
 def targets(recipe: str) -> list[str]:
@@ -74,10 +68,7 @@ def run_cell(recipe: str, given: argparse.Namespace, seed: int) -> None:
     out = RUNS / name.replace("/", "-")
     words = command(recipe, given, seed, out)
     results = real_data.results_of(words, out)
-    kept = read()
-    kept[name] = cell(results, given)
-    KEPT.parent.mkdir(parents=True, exist_ok=True)
-    KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    cells.keep(KEPT, {name: cell(results, given)})
     shutil.rmtree(out)
 
 
@@ -151,12 +142,12 @@ def main() -> None:
     does.add_parser("table")
     given = parser.parse_args()
     if given.does == "table":
-        print("\n".join(table(read())))
+        print("\n".join(table(cells.read(KEPT))))
         return
     part, parts = (int(number) for number in given.share.split("/"))
-    cells = [(recipe, seed) for seed in given.seeds for recipe in given.recipes]
-    for recipe, seed in cells[part - 1 :: parts]:
-        if cell_name(recipe, given, seed) not in read():
+    asked = [(recipe, seed) for seed in given.seeds for recipe in given.recipes]
+    for recipe, seed in asked[part - 1 :: parts]:
+        if cell_name(recipe, given, seed) not in cells.read(KEPT):
             run_cell(recipe, given, seed)
 
 

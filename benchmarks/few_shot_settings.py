@@ -11,7 +11,6 @@ in benchmarks/results/few_shot_settings.json.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from dataclasses import replace
@@ -19,6 +18,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import cells
 import real_data
 
 from lowres import (
@@ -59,17 +59,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 SHOTS, DRAWS = (10, 50), (1, 2)
 
 
-def read() -> dict[str, Any]:
-    """What was measured, by `recipe/setting/target/shots/draw`."""
-    found: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
-    return found
-
-
 def keep(name: str, row: dict[str, Any]) -> None:
     """Add a row to the file."""
-    KEPT.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**read(), name: row}, indent=1, sort_keys=True) + "\n"
-    KEPT.write_text(text, encoding="utf-8")
+    cells.keep(KEPT, {name: row})
     print(name, row, flush=True)
 
 
@@ -144,14 +136,14 @@ def run(given: argparse.Namespace) -> None:
         recipe, study = study_of(name)
         adapter = study.folder.path / "train/1/adapter"
         for language in recipe.languages.targets:
-            if f"{name}/zero-shot/{language}/0/1" not in read():
+            if f"{name}/zero-shot/{language}/0/1" not in cells.read(KEPT):
                 row = {"score": round(score(study, adapter, language), 4)}
                 keep(f"{name}/zero-shot/{language}/0/1", row)
             for setting in given.only or SETTINGS:
                 for shots in given.shots:
                     for draw in given.draws:
                         row_name = f"{name}/{setting}/{language}/{shots}/{draw}"
-                        if row_name not in read():
+                        if row_name not in cells.read(KEPT):
                             keep(row_name, measure(study, setting, language, shots, draw))
 
 
@@ -161,7 +153,7 @@ def table(kept: dict[str, Any]) -> list[str]:
     heads = " | ".join(f"{name}, {shots}" for name, shots in columns)
     lines = [f"| setting | {heads} | seconds a training |", "|---|" + "---:|" * (len(columns) + 1)]
     for setting in SETTINGS:
-        cells, seconds = [], []
+        shown, seconds = [], []
         for name, shots in columns:
             gains = []
             for key, row in kept.items():
@@ -169,9 +161,9 @@ def table(kept: dict[str, Any]) -> list[str]:
                 if (study, its, number) == (name, setting, str(shots)):
                     gains.append(row["score"] - kept[f"{name}/zero-shot/{language}/0/1"]["score"])
                     seconds.append(row["seconds"])
-            cells.append(f"{100 * fmean(gains):+.1f} (n {len(gains)})" if gains else "–")
+            shown.append(f"{100 * fmean(gains):+.1f} (n {len(gains)})" if gains else "–")
         if seconds:
-            lines.append(f"| {setting} | {' | '.join(cells)} | {fmean(seconds):.0f} |")
+            lines.append(f"| {setting} | {' | '.join(shown)} | {fmean(seconds):.0f} |")
     return lines
 
 
@@ -187,7 +179,7 @@ def main() -> None:
     does.add_parser("table")
     given = parser.parse_args()
     if given.does == "table":
-        print("\n".join(table(read())))
+        print("\n".join(table(cells.read(KEPT))))
     else:
         run(given)
 

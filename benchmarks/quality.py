@@ -4,20 +4,20 @@
     python benchmarks/quality.py run sentiment-nusax --seeds 1
     python benchmarks/quality.py table
 
-With e5-small, without baselines; the seeds of a recipe and quantization are one `lowres run`. Scores
-are added to benchmarks/results/quality.json as soon as they are there, and the run folder is removed;
-what is in the file is not run again. Losses are paired: the same seed, the same languages.
+With e5-small, without baselines; the seeds of a recipe and quantization are one `lowres run`.
+Scores are added to benchmarks/results/quality.json as soon as they are there, and the run folder
+is removed; what is in the file is not run again. Losses are paired: same seed, same languages.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import cells
 import real_data
 import tables
 
@@ -26,12 +26,6 @@ KEPT = ROOT / "benchmarks" / "results" / "quality.json"
 RUNS = ROOT / "runs" / "quality"
 RECIPES = ("sentiment-nusax", "topics-sib200", "pos-ud")
 WEIGHTS = ("none", "8bit", "4bit")
-
-
-def read() -> dict[str, Any]:
-    """What was measured, by `recipe/quantization/seed`."""
-    found: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
-    return found
 
 
 def command(recipe: str, weights: str, seeds: list[int], out: Path) -> list[str]:
@@ -54,22 +48,21 @@ def run_seeds(recipe: str, weights: str, seeds: list[int]) -> None:
     out = RUNS / "-".join([recipe, weights, *map(str, seeds)])
     results = real_data.results_of(command(recipe, weights, seeds, out), out)
     metric = real_data.metric_of(results)
-    kept = read()
+    found = {}
     for seed in results["seeds"]:
         scores = {
             each["language"]: round(each["value"], 4)
             for each in results["scores"]
             if (each["system"], each["metric"], each["seed"]) == ("adapter", metric, seed["seed"])
         }
-        kept[f"{recipe}/{weights}/{seed['seed']}"] = {
+        found[f"{recipe}/{weights}/{seed['seed']}"] = {
             "metric": metric,
             "source": results["recipe"]["languages"]["source"],
             "scores": scores,
             "status": seed["status"],
             "machine": tables.machine(),
         }
-    KEPT.parent.mkdir(parents=True, exist_ok=True)
-    KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    cells.keep(KEPT, found)
     shutil.rmtree(out)
 
 
@@ -97,16 +90,16 @@ def table(kept: dict[str, Any]) -> list[str]:
     ]
     for recipe in RECIPES:
         for weights in WEIGHTS:
-            cells = [c for n, c in kept.items() if n.startswith(f"{recipe}/{weights}/")]
-            if not cells:
+            those = [c for n, c in kept.items() if n.startswith(f"{recipe}/{weights}/")]
+            if not those:
                 continue
             mean = fmean(
                 score
-                for cell in cells
+                for cell in those
                 for code, score in cell["scores"].items()
                 if code not in cell["source"]
             )
-            line = f"| {recipe} | {weights} | {len(cells)} | {mean:.3f} |"
+            line = f"| {recipe} | {weights} | {len(those)} | {mean:.3f} |"
             lost = losses(kept, recipe, weights)
             if weights == "none" or not lost:
                 lines.append(f"{line} | |")
@@ -133,11 +126,11 @@ def main() -> None:
     does.add_parser("table")
     given = parser.parse_args()
     if given.does == "table":
-        print("\n".join(table(read())))
+        print("\n".join(table(cells.read(KEPT))))
         return
     for recipe in given.recipes:
         for weights in given.weights:
-            kept = read()
+            kept = cells.read(KEPT)
             missing = [seed for seed in given.seeds if f"{recipe}/{weights}/{seed}" not in kept]
             if missing:
                 run_seeds(recipe, weights, missing)

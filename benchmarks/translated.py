@@ -19,7 +19,6 @@ its run folder is removed; what is in the file is not run again.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import cells
 import real_data
 import tables
 
@@ -46,12 +46,6 @@ FILES = {
 }
 WAYS = ("apart", "together")
 SYSTEMS = ("adapter", "translate-train", "translate-test", "tfidf", "tfidf-target")
-
-
-def read(file: Path) -> dict[str, Any]:
-    """What was measured, by `recipe/way/seed`."""
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return found
 
 
 def command(recipe: str, way: str, seed: int, out: Path, quick: bool) -> list[str]:
@@ -79,10 +73,7 @@ def run_cell(recipe: str, way: str, seed: int, file: Path, quick: bool) -> None:
     out = RUNS / f"{recipe}-{way}-{seed}{'-quick' if quick else ''}"
     words = command(recipe, way, seed, out, quick)
     results = real_data.results_of(words, out)
-    kept = read(file)
-    kept[f"{recipe}/{way}/{seed}"] = row(results)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    cells.keep(file, {f"{recipe}/{way}/{seed}": row(results)})
     shutil.rmtree(out)
 
 
@@ -125,17 +116,17 @@ def table(kept: Mapping[str, Any]) -> list[str]:
     ]
     for recipe in TARGETS:
         for way in WAYS:
-            cells = [kept[name] for name in sorted(kept) if name.startswith(f"{recipe}/{way}/")]
+            those = [kept[name] for name in sorted(kept) if name.startswith(f"{recipe}/{way}/")]
             lines += [
                 f"| {recipe} | {way} | {line}"
                 for system in SYSTEMS
-                for line in _line(cells, system)
+                for line in _line(those, system)
             ]
     return lines
 
 
-def _line(cells: list[Mapping[str, Any]], system: str) -> list[str]:
-    its = [cell for cell in cells if system in cell["scores"]]
+def _line(those: list[Mapping[str, Any]], system: str) -> list[str]:
+    its = [cell for cell in those if system in cell["scores"]]
     if not its:
         return []
     means = [
@@ -180,12 +171,12 @@ def main() -> None:
     given = parser.parse_args()
     file = QUICK if given.quick else KEPT
     if given.does == "table":
-        print("\n".join(table(read(file))))
+        print("\n".join(table(cells.read(file))))
         return
     for seed in [1] if given.quick else given.seeds:
         for recipe in given.recipes:
             for way in given.ways[:1] if given.quick else given.ways:
-                if f"{recipe}/{way}/{seed}" not in read(file):
+                if f"{recipe}/{way}/{seed}" not in cells.read(file):
                     run_cell(recipe, way, seed, file, given.quick)
 
 

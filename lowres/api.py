@@ -105,11 +105,7 @@ class Recipe(recipe.Recipe):
         except BaseModelError:
             # not on this disk yet: the run looks, before it makes anything
             return
-        said = recipe_strategies.nothing_left(
-            self, shape.layers, shape.distinct_layers < shape.layers
-        )
-        if said is not None:
-            raise BaseModelError(said)
+        recipe_strategies.check_layers(self, shape.layers, shape.shares_layers)
 
     def yaml(self) -> str:
         """The resolved recipe, defaults written out, as it stands in a run folder."""

@@ -20,7 +20,7 @@ from lowres.footprint import Quantization, Setting
 from lowres.hardware import Hardware
 from lowres.lengths import Lengths
 from lowres.recipe import Recipe
-from lowres.recipe_strategies import nothing_left
+from lowres.recipe_strategies import check_layers
 
 LIBRARIES_MB: Final = 605.0
 """Resident on a processor once torch, transformers, peft, datasets and bitsandbytes are imported
@@ -143,19 +143,14 @@ def make(recipe: Recipe, gpu: str | None = None) -> Plan:
         BaseModelError: a base whose shape is unknown here, or none of whose layers would train.
     """
     found = shapes.find(recipe.base.name, recipe.base.revision)
-    layers = found.shape.layers
-    if said := nothing_left(recipe, layers, found.shape.distinct_layers < layers):
-        raise BaseModelError(said)
+    check_layers(recipe, found.shape.layers, found.shape.shares_layers)
     place = cards.place(gpu, recipe.train)
     check_quantization(recipe.base.quantization, place)
     case = Case(recipe, found, place, lengths.of_recipe(recipe, found.folder))
     check_weights(case)
     # what fits is below what does not
-    largest = bisect_right(
-        range(1, LARGEST_BATCH + 1),
-        place.free_mb,
-        key=lambda micro: train_stage(case, micro).total_mb,
-    )
+    sizes = range(1, LARGEST_BATCH + 1)
+    largest = bisect_right(sizes, place.free_mb, key=lambda n: train_stage(case, n).total_mb)
     if largest == 0:
         raise DeviceError(too_large(case))
     stages = tuple(_stages(case))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import BeforeValidator, Field
 
 from lowres import registry
+from lowres.errors import BaseModelError
 from lowres.recipe_types import Section, Whole
 
 if TYPE_CHECKING:
@@ -50,20 +51,22 @@ def with_rates(section: Any) -> Any:
     return {**registry.module(FOLDER, name).Options.rates, **section}
 
 
-def nothing_left(recipe: Recipe, layers: int, shared: bool = False) -> str | None:
-    """What to say where `train.freeze.layers` leaves no layer of a base to train; None where one is
-    left.
+def check_layers(recipe: Recipe, layers: int, shared: bool = False) -> None:
+    """That `train.freeze.layers` leaves a layer of a base to train.
 
     Args:
         recipe: the study.
         layers: of the base.
         shared: whether they have the same weights, and so are one.
+
+    Raises:
+        BaseModelError: none is left.
     """
     frozen, strategy = recipe.train.freeze.layers, recipe.train.strategy
     if strategy.trains == "nothing" or frozen < (1 if shared else layers):
-        return None
+        return
     has = f"one layer (its {layers} share their weights)" if shared else f"{layers} layers"
-    return (
+    raise BaseModelError(
         f"train.freeze.layers {frozen}: {recipe.base.name} has {has}, so nothing is left for "
         f"strategy {strategy.name}; freeze fewer, or set train.strategy: head"
     )

@@ -65,6 +65,11 @@ class Shape:
         return 1 if self.architecture in _SHARED_BLOCKS else self.layers
 
     @property
+    def shares_layers(self) -> bool:
+        """Whether all blocks have the same weights, as ALBERT's."""
+        return self.distinct_layers < self.layers
+
+    @property
     def table(self) -> int:
         """Parameters of the input embeddings."""
         return self.vocabulary * (self.table_width or self.hidden)

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from lowres import bases, depth, dropout, lora, model, quiet
-from lowres.errors import BaseModelError, DeviceError
+from lowres.errors import DeviceError
 from lowres.recipe import Recipe
-from lowres.recipe_strategies import Freeze, nothing_left
+from lowres.recipe_strategies import Freeze, check_layers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,9 +60,7 @@ def check(recipe: Recipe, folder: Path) -> None:
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(folder)
-    said = nothing_left(recipe, int(config.num_hidden_layers), config.model_type == "albert")
-    if said is not None:
-        raise BaseModelError(said)
+    check_layers(recipe, int(config.num_hidden_layers), config.model_type == "albert")
 
 
 def heads(network: Any, recipe: Recipe) -> tuple[str, ...]:

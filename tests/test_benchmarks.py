@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -263,3 +265,21 @@ def test_a_table_of_translations(translated):
         "| topics-sib200 | apart | translate-train | 2 | 0.650 ± 0.071 | +15.0 (+10.0, +20.0; "
         "+0.0 to +20.0) | x +15.0, x +15.0 |",
     ]
+
+
+def test_processes_that_share_a_file_of_cells_lose_none(tables, tmp_path):
+    cells = importlib.import_module("cells")
+    file = tmp_path / "results" / "quality.json"
+    assert cells.read(file) == {}
+    program = (
+        f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import cells; from pathlib import Path\n"
+        "for number in range(40): "
+        "cells.keep(Path(sys.argv[1]), {f'{sys.argv[2]}/{number}': {'score': number}})"
+    )
+    words = [sys.executable, "-c", program, str(file)]
+    both = [subprocess.Popen([*words, name]) for name in ("a", "b")]
+    assert [one.wait() for one in both] == [0, 0]
+    assert len(cells.read(file)) == 80
+    cells.keep(file, {"a/1": {"score": 0.5}})
+    assert cells.read(file)["a/1"] == {"score": 0.5}
+    assert {path.name for path in file.parent.iterdir()} == {"quality.json", "quality.lock"}
