@@ -159,6 +159,20 @@ def test_the_page_shows_the_results_that_are_committed(driver):
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "among"),
+    [([], False), (["--long"], True), (["--quick"], True), (["--only", "overhead"], True)],
+)
+def test_what_half_an_hour_has_no_room_for_is_asked_for(
+    driver, scripts, tmp_path, monkeypatch, words, among
+):
+    asked = []
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(driver, "keep", lambda folder, bench, *_: asked.append(bench.name) or True)
+    assert driver.main([*words, "--out", str(tmp_path / "out")], scripts) == 0
+    assert ("overhead" in asked, "packing" in asked) == (among, "--only" not in words)
+
+
 def test_every_script_of_the_driver_has_the_common_format(driver):
     for bench in driver.BENCHES:
         text = (FOLDER / f"{bench.name}.py").read_text(encoding="utf-8")
