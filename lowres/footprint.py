@@ -56,9 +56,9 @@ KEPT_GPU: Final[Mapping[str, tuple[int, int]]] = {
 LORA_MASKS: Final = (20, 4)
 """Of `KEPT`, what LoRA's dropout takes: nothing without it."""
 HOLES: Final[Mapping[tuple[str, bool], tuple[float, float]]] = {
-    ("none", True): (50.0, 3.2),
-    ("8bit", True): (50.0, 3.2),
-    ("4bit", True): (48.0, 10.0),
+    ("none", True): (17.5, 1.1),
+    ("8bit", True): (42.5, 2.7),
+    ("4bit", True): (9.6, 2.0),
     ("none", False): (85.0, 6.5),
     ("8bit", False): (85.0, 6.5),
     ("4bit", False): (85.0, 10.7),
@@ -67,6 +67,8 @@ HOLES: Final[Mapping[tuple[str, bool], tuple[float, float]]] = {
 in another type, products before they are added): on a processor glibc's heap keeps these holes
 between what stays. Measured: the peak of training steps less what `KEPT` says, over seven shapes
 (float32: one). What they come to, `benchmarks/plan_accuracy.py` shows."""
+UNPACKED: Final = 1.7
+"""Of 4 bits, bytes a weight of a layer's that such holes have beside: it is multiplied unpacked."""
 GPU_HOLES: Final = 0.15
 """On a GPU, of the activations: torch's allocator reuses blocks of equal size."""
 READ: Final[Mapping[tuple[str, bool], tuple[float, float]]] = {
@@ -80,9 +82,9 @@ READ: Final[Mapping[tuple[str, bool], tuple[float, float]]] = {
 """Bytes a token, of H and of I, that a forward pass without gradients has at once on a processor.
 8bit: bitsandbytes multiplies there in float32, with four copies of a layer's output."""
 READ_GPU: Final = (16.0, 8.0)
-PIECE_BYTES: Final = 1_900
-"""Of a fast tokenizer in memory, a piece of its vocabulary: 371 MB for the 250,002 of XLM-R, and 80
-more while it is written beside the adapter."""
+PIECE_BYTES: Final = 1_670
+"""Of a fast tokenizer in memory, a piece of its vocabulary: 398 MB for the 250,002 of XLM-R. The 80
+more while it is written beside the adapter are taken once the activations are let go."""
 FAULT_BYTES: Final = 65_536
 """What Linux maps around the first touch of a page (`fault_around_bytes`)."""
 CHECKPOINT_HOLES: Final = 0.8
@@ -248,7 +250,8 @@ def _holes(setting: Setting, windows: int, tokens: int) -> float:
     if setting.device == "cuda":
         return GPU_HOLES * kept(setting, windows, tokens)
     of = HOLES[setting.quantization, setting.half]
-    return windows * tokens * _a_token(setting, of) / MB
+    unpacked = UNPACKED * setting.shape.block if setting.quantization == "4bit" else 0.0
+    return (windows * tokens * _a_token(setting, of) + unpacked) / MB
 
 
 def activations(setting: Setting, windows: int, tokens: int) -> float:
