@@ -23,7 +23,7 @@ quickstart: $(VENV)/.installed ## the demonstration recipe: no network, no GPU, 
 test: $(VENV)/.installed ## all tests
 	$(PYTEST)
 
-coverage: $(VENV)/.installed ## all tests, and which lines of lowres they reach: a fifth slower
+coverage: $(VENV)/.installed ## all tests, and which lines of lowres they reach
 	$(PYTEST) --cov --cov-report=term
 
 fast: $(VENV)/.installed ## the tests that take seconds
