@@ -14,7 +14,6 @@ Data: $LOWRES_DATA, else ../shared/data.
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
 import time
@@ -139,9 +138,9 @@ def main() -> None:
         for name, side in sides if number % 2 else sides[::-1]:
             found[name].append(side(known, shared))
             print(f"{name}: {found[name][-1]:.2f} s", file=sys.stderr, flush=True)
-    ours, theirs = (round(statistics.median(found[name]), 2) for name in ("lowres", "bare"))
     count, epochs = len(labelled.train), int(recipe.train.epochs)
-    row = tables.row(f"processor time, {count} sentences, {epochs} epochs", "s", ours, theirs)
+    name = f"processor time, {count} sentences, {epochs} epochs"
+    row = tables.measured(name, "s", found["lowres"], found["bare"])
     tables.show([row], asked.json, ("lowres", "bare loop"))
 
 
