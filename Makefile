@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python3.12 make test   uses another interpreter (3.11 or later).
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test coverage fast lint check bench docs serve wheel clean
+.PHONY: help quickstart test fast lint check bench docs serve wheel clean
 
 MODERN := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
@@ -20,10 +20,7 @@ help: ## this list
 quickstart: $(VENV)/.installed ## the demonstration recipe: no network, no GPU, two minutes
 	$(BIN)/lowres run quickstart
 
-test: $(VENV)/.installed ## all tests
-	$(PYTEST)
-
-coverage: $(VENV)/.installed ## all tests, and which lines of lowres they reach
+test: $(VENV)/.installed ## all tests, with coverage
 	$(PYTEST) --cov --cov-report=term
 
 fast: $(VENV)/.installed ## the tests that take seconds
