@@ -55,20 +55,19 @@ KEPT_GPU: Final[Mapping[str, tuple[int, int]]] = {
 """The same on a GPU in half precision; in float32 twice that."""
 LORA_MASKS: Final = (20, 4)
 """Of `KEPT`, what LoRA's dropout takes: nothing without it."""
-HOLES: Final[Mapping[tuple[str, bool], tuple[float, float]]] = {
-    ("none", True): (17.5, 1.1),
-    ("8bit", True): (42.5, 2.7),
-    ("4bit", True): (9.6, 2.0),
-    ("none", False): (85.0, 6.5),
-    ("8bit", False): (85.0, 6.5),
-    ("4bit", False): (85.0, 10.7),
+HOLES: Final[Mapping[tuple[str, bool], tuple[float, float, float]]] = {
+    ("none", True): (17.5, 1.1, 0.0),
+    ("8bit", True): (42.5, 2.7, 0.0),
+    ("4bit", True): (9.6, 2.0, 1.7),
+    ("none", False): (85.0, 6.5, 0.0),
+    ("8bit", False): (85.0, 6.5, 0.0),
+    ("4bit", False): (85.0, 10.7, 0.0),
 }
-"""Bytes a token and layer, as in `KEPT`, of what a layer's forward pass makes and lets go (copies
-in another type, products before they are added): on a processor glibc's heap keeps these holes
-between what stays. Measured: the peak of training steps less what `KEPT` says, over seven shapes
-(float32: one). What they come to, `benchmarks/plan_accuracy.py` shows."""
-UNPACKED: Final = 1.7
-"""Of 4 bits, bytes a weight of a layer's that such holes have beside: it is multiplied unpacked."""
+"""Bytes a token and layer, as in `KEPT`, and bytes a weight of the layer (4 bits are unpacked), of
+what a forward pass makes and lets go (copies in another type, products before they are added): on
+a processor glibc's heap keeps these holes between what stays. Measured: the peak of training steps
+less what `KEPT` says. In bf16 they are chosen over the twelve runs of benchmarks/plan_accuracy.py,
+which so shows how well they fit; in float32 over one shape."""
 GPU_HOLES: Final = 0.15
 """On a GPU, of the activations: torch's allocator reuses blocks of equal size."""
 READ: Final[Mapping[tuple[str, bool], tuple[float, float]]] = {
@@ -249,9 +248,9 @@ def _holes(setting: Setting, windows: int, tokens: int) -> float:
     """What one layer lets go that is not given back."""
     if setting.device == "cuda":
         return GPU_HOLES * kept(setting, windows, tokens)
-    of = HOLES[setting.quantization, setting.half]
-    unpacked = UNPACKED * setting.shape.block if setting.quantization == "4bit" else 0.0
-    return (windows * tokens * _a_token(setting, of) + unpacked) / MB
+    *a_token, a_weight = HOLES[setting.quantization, setting.half]
+    by_tokens = windows * tokens * _a_token(setting, (a_token[0], a_token[1]))
+    return (by_tokens + a_weight * setting.shape.block) / MB
 
 
 def activations(setting: Setting, windows: int, tokens: int) -> float:

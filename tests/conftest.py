@@ -94,7 +94,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 @pytest.fixture(autouse=True)
 def _the_same_chance() -> None:
-    """What is drawn without a seed of its own is the same whatever test ran before."""
+    """What torch draws without a seed of its own is the same whatever test ran before."""
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
 
