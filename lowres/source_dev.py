@@ -35,16 +35,25 @@ class SourceDev:
         self._shared = shared
         self._frozen = frozen
         self._gold = list(data.dev[recipe.task.gold_field])
+        self._collapsed: dict[float, bool | None] = {}
+        """By score; None where networks of one score differ."""
 
     def score(self, network: Any) -> float:
         """The metric that checkpoints are chosen by."""
-        score = value_of(self.metric, self._gold, self._answers(network), self._data.labels)
+        answers = self._answers(network)
+        score = value_of(self.metric, self._gold, answers, self._data.labels)
         # two kinds of GPU may differ in the last digit, and then about the best checkpoint
-        return float(from_main(score))
+        score, flat = from_main((float(score), collapsed(answers, self._gold)))
+        self._collapsed[score] = flat if self._collapsed.get(score, flat) == flat else None
+        return float(score)
 
-    def collapsed(self, network: Any) -> bool:
-        """Whether nearly all answers are one label."""
-        return bool(from_main(collapsed(self._answers(network), self._gold)))
+    def collapsed(self, network: Any, score: float) -> bool:
+        """Whether nearly all answers are one label; `score` is what the network has, which saves
+        asking it once more."""
+        known = self._collapsed.get(score)
+        if known is None:  # a resumed training
+            known = from_main(collapsed(self._answers(network), self._gold))
+        return bool(known)
 
     def _answers(self, network: Any) -> list[Any]:
         recipe = self._recipe

@@ -165,7 +165,8 @@ def _train_once(job: Job, attempt: Attempt) -> Outcome:
         best_step, dev = None, _average(job, learner)
     elif job.recipe.train.checkpoint == "last" and not lost:
         best_step, dev = state.global_step, learner.dev.score(learner.network)
-    status = "nan" if lost else "collapsed" if learner.dev.collapsed(learner.network) else "ok"
+    flat = not lost and learner.dev.collapsed(learner.network, dev)
+    status = "nan" if lost else "collapsed" if flat else "ok"
     if is_main():
         adapter_files.save_adapter(
             learner.network,

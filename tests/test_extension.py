@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -252,3 +253,15 @@ def test_ids_of_e5_small_are_those_that_were_stored(tmp_path, golden):
     golden("extended_ids_e5_small.json", table(loaded))
     old = [text for text in SENTENCES if text.isascii()]
     assert ids(loaded, old) == ids(tokenizer, old)
+
+
+def test_which_vocabulary_a_folder_has_is_read_again_when_the_file_changes(tmp_path):
+    file = tmp_path / "tokenizer.json"
+    found = [extension.vocabulary_of(tmp_path)]
+    for pieces in (["a", "b"], ["b", "a"], ["a", "b", "c"]):
+        file.write_text(json.dumps({"model": {"vocab": [[piece, 0.0] for piece in pieces]}}))
+        os.utime(file, ns=(len(found), len(found)))  # two writes may share a tick of the clock
+        found.append(extension.vocabulary_of(tmp_path))
+    file.write_text("{")
+    assert found[0] is None and extension.vocabulary_of(tmp_path) is None
+    assert len(set(found)) == 4

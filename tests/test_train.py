@@ -312,3 +312,41 @@ def test_source_dev_is_scored_as_a_whole(base):
     assert dev.metric == "span_f1"
     named = study(base, "tagging", evaluate={"metrics": ["accuracy"]})
     assert source_dev.chosen_metric(named, data.labels) == "accuracy"
+
+
+# how often source dev is asked
+
+
+def asked(monkeypatch):
+    """How often a model was asked, as a list that grows."""
+    calls = []
+    predict = source_dev.inference.predict
+    monkeypatch.setattr(
+        source_dev.inference, "predict", lambda *a, **k: calls.append(1) or predict(*a, **k)
+    )
+    return calls
+
+
+def test_source_dev_is_asked_once_an_epoch_and_never_for_collapse_alone(
+    base, tmp_path, monkeypatch
+):
+    calls = asked(monkeypatch)
+    outcome = tiny_study.train(study(base, train={"epochs": 3}), tmp_path)
+    assert not outcome.retried
+    assert len(calls) == len(dev_curve(outcome)) == 3
+
+
+def test_a_score_that_two_networks_share_does_not_tell_which_collapsed(base, monkeypatch):
+    data = tiny_study.data("classification")
+    dev = source_dev.SourceDev(study(base), data, None, CPU, Shared())
+    gold = list(data.dev["label"])
+    flat, spread = [gold[0]] * len(gold), [gold[0], *gold[:-1]]
+    said = iter([flat, spread, flat, flat])
+    monkeypatch.setattr(dev, "_answers", lambda _: next(said))
+    monkeypatch.setattr(source_dev, "value_of", lambda *_: 0.5)
+    assert dev.score(None) == 0.5
+    assert dev.collapsed(None, 0.5)  # known: nobody is asked
+    assert dev.score(None) == 0.5
+    assert dev.collapsed(None, 0.5)  # asked, and says so
+    assert dev.collapsed(None, 0.4)  # of a training that was resumed
+    assert not list(said)
