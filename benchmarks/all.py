@@ -61,6 +61,7 @@ BENCHES = (
     Bench("growth"),
     Bench("overhead", asked_for=True),
     Bench("plan_accuracy", asked_for=True),
+    Bench("plan_held_out", asked_for=True),
     Bench("many_seeds", short=("--share", "8"), asked_for=True),
     Bench("adapters_side"),
     Bench("compile"),

@@ -267,23 +267,29 @@ def again(cases: Sequence[Case], work: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def all_measured(cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """A row a case, with bases that are made as they are needed."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        for case in cases:
+            folder = Path(name) / case.base
+            if case.base in SIZES and not folder.exists():
+                make_base(folder, case.base)
+            rows.append(measured(case, str(folder) if case.base in SIZES else case.base))
+    return rows
+
+
 def main() -> None:
     parser = tables.arguments(__doc__)
     parser.add_argument("--again", action="store_true", help="plan only")
     parser.add_argument("--only", default="", help="configurations whose name holds this")
     asked = parser.parse_args()
     cases = [replace(case, steps=5) for case in CASES[:2] if asked.quick] or CASES
-    rows = []
-    with tempfile.TemporaryDirectory() as name:
-        if asked.again:
-            rows, cases = again(cases, Path(name)), ()
-        for case in cases:
-            if asked.only not in case.name:
-                continue
-            folder = Path(name) / case.base
-            if case.base in SIZES and not folder.exists():
-                make_base(folder, case.base)
-            rows.append(measured(case, str(folder) if case.base in SIZES else case.base))
+    if asked.again:
+        with tempfile.TemporaryDirectory() as name:
+            rows = again(cases, Path(name))
+    else:
+        rows = all_measured([case for case in cases if asked.only in case.name])
     tables.show(rows, asked.json, ("planned", "measured"), [FITTED])
 
 

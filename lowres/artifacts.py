@@ -7,12 +7,10 @@ manifest is written last and the folder is renamed. Whoever finds a manifest fin
 from __future__ import annotations
 
 import errno
-import gc
 import hashlib
 import json
 import os
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -182,28 +180,10 @@ def partial_path(final: Path) -> Path:
     return final.with_name(f".{final.name}.partial")
 
 
-def _give_back() -> None:
-    """What an earlier stage has let go of, so that the peak of the next one is its own: a Trainer
-    holds its model in a cycle, and glibc keeps what was freed."""
-    gc.collect()
-    if (libc := hardware.glibc()) is not None:
-        libc.malloc_trim(0)
-    if (cuda := _cuda()) is not None:
-        cuda.empty_cache()
-        cuda.reset_peak_memory_stats()
-
-
-def _cuda() -> Any:
-    """torch.cuda, where this process has used it; asking before would load torch, or take a card's
-    memory."""
-    torch = sys.modules.get("torch")
-    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
-
-
 def _gpu_mb() -> float | None:
-    """The most that torch has reserved of the card since `_give_back`, in MB: with what its blocks
-    leave unused, without CUDA's own context."""
-    cuda = _cuda()
+    """The most that torch has reserved of the card in this stage, in MB: with what its blocks leave
+    unused, without CUDA's own context."""
+    cuda = hardware.used_cuda()
     return None if cuda is None else round(cuda.max_memory_reserved() / 2**20, 1)
 
 
@@ -335,7 +315,10 @@ class RunFolder:
         name = final.relative_to(self.path).as_posix()
         stage = Stage(partial, {})
         self.tell(events.StageStarted(name))
-        _give_back()
+        # so that the peak of a stage is its own
+        hardware.give_back()
+        if (cuda := hardware.used_cuda()) is not None:
+            cuda.reset_peak_memory_stats()
         start = time.monotonic()
         with PeakMemory() as memory, EnergyMeter() as energy:
             yield stage

@@ -11,7 +11,7 @@ from lowres import adapter_files, inference, predictions, prefix, registry, tran
 from lowres.baselines import BaselineContext
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
-from lowres.hardware import Hardware
+from lowres.hardware import Hardware, trim_heap
 from lowres.prefix import Store
 from lowres.progress import Progress
 from lowres.recipe import Recipe
@@ -197,7 +197,7 @@ class _Embedder:
             )
             self._loaded = base.base_model, self._shared.tokenizer(self._located)
         encoder, tokenizer = self._loaded
-        return inference.embed(
+        found = inference.embed(
             encoder,
             tokenizer,
             recipe.task,
@@ -207,6 +207,8 @@ class _Embedder:
             recipe.evaluate.batch_tokens,
             encode=self._shared.windows,
         )
+        trim_heap()
+        return found
 
 
 def mended(recipe: Recipe, data: LabelledData, located: LocatedBase, shared: Shared) -> list[str]:

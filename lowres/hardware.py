@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lowres.doctor import bf16_supported, cpu_has_bf16
 from lowres.errors import DeviceError
@@ -87,6 +88,28 @@ def glibc() -> ctypes.CDLL | None:
         return None
     library = ctypes.CDLL(None)
     return library if hasattr(library, "malloc_trim") else None
+
+
+def used_cuda() -> Any:
+    """torch.cuda, where this process has used it; asking before would load torch, or take a card's
+    memory."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def trim_heap() -> None:
+    """What was freed, to the system: glibc keeps it in pieces that the next pass, of other lengths,
+    does not fit into."""
+    if (libc := glibc()) is not None:
+        libc.malloc_trim(0)
+
+
+def give_back() -> None:
+    """What was let go of, to the system and to the GPU: a Trainer holds its model in a cycle."""
+    gc.collect()
+    trim_heap()
+    if (cuda := used_cuda()) is not None:
+        cuda.empty_cache()
 
 
 _FULL_MEMORY = re.compile(

@@ -25,7 +25,7 @@ from lowres.recipe_strategies import check_layers
 LIBRARIES_MB: Final = 605.0
 """Resident on a processor once torch, transformers, peft, datasets and bitsandbytes are imported
 and have trained once (torch 2.13 without CUDA)."""
-SCORING_MB: Final = 120.0
+SCORING_MB: Final = 200.0
 """What scikit-learn, its baselines and the predictions add on a processor."""
 UNKNOWN_LABELS: Final = 10
 UNKNOWN_PIECES: Final = 4_000
