@@ -34,6 +34,7 @@ class BaseRow:
     """How its authors make one vector of a text."""
     licence: str
     note: str
+    multilingual: bool = True
 
     @property
     def lora_targets(self) -> tuple[str, ...]:
@@ -98,6 +99,7 @@ _ROWS: Final = (
         "mean",
         EMBEDDED["minilm-en"].licence,
         "6 x 384, English only, WordPiece, lower-cased",
+        multilingual=False,
     ),
     BaseRow(
         "xlm-roberta-base",

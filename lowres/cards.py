@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
-from lowres import doctor
+from lowres import doctor, memory
 from lowres.errors import DeviceError, nearest
 from lowres.hardware import Hardware, Precision, choose
 from lowres.recipe import Train
@@ -34,6 +34,7 @@ CARDS: Final = (
     Card("P100", 16.0, (6, 0)),
     Card("V100", 16.0, (7, 0)),
     Card("T4", 15.0, (7, 5)),  # of 16: error correction takes the rest
+    Card("Colab T4", 15.0, (7, 5)),  # what Colab lends without payment
     Card("RTX 3060", 12.0, (8, 6)),
     Card("RTX 3090", 24.0, (8, 6)),
     Card("RTX 4090", 24.0, (8, 9)),
@@ -75,20 +76,39 @@ def _card(asked: str, train: Train) -> Place:
         # of a card that is only known by its size the best is assumed, and said
         said = f"--gpu {asked}: taken as a card with bf16 and int8 (compute capability 8.0)"
         return _of(Card(f"a card of {asked.strip()}", float(size[1]), (8, 0)), train, (said,))
-    by_name = {_plain(card.name): card for card in CARDS} | {"colab": CARDS[2], "a100": CARDS[7]}
+    by_name = {_plain(card.name): card for card in CARDS}
+    by_name |= {"colab": by_name["colabt4"], "a100": by_name["a10040gb"]}
     card = by_name.get(_plain(asked).removeprefix("nvidia").removeprefix("tesla"))
     if card is None:
         names = [known.name for known in CARDS]
         close = nearest(asked.upper(), names, likeness=0.4)
         raise DeviceError(
             f"--gpu {asked!r}: unknown card{close} (known: {', '.join(names)}; or a size such as "
-            "16GB)"
+            "16GB; `lowres ls cards`)"
         )
     return _of(card, train, ())
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]|geforce", "", name.lower())
+
+
+def rows() -> list[dict[str, str]]:
+    """The cards for a reader: memory, and which formats and quantisations each can compute."""
+    return [
+        {
+            "name": card.name,
+            "memory": f"{card.memory_gb:g} GB",
+            "bf16": _said_able(doctor.bf16_supported(card.capability)),
+            "8bit": _said_able(doctor.int8_ability("linux", [card.capability]).supported),
+            "4bit": _said_able(doctor.nf4_ability("linux", [card.capability]).supported),
+        }
+        for card in CARDS
+    ]
+
+
+def _said_able(able: bool) -> str:
+    return "yes" if able else "no"
 
 
 def _of(card: Card, train: Train, warnings: tuple[str, ...]) -> Place:
@@ -141,10 +161,8 @@ def _by_driver() -> tuple[str, float, float, tuple[int, int]] | None:
 
 def processor(train: Train) -> Place:
     """This machine without a GPU. Raises `DeviceError` for a number format that it lacks."""
-    import psutil
-
-    memory = psutil.virtual_memory()
-    total, free = memory.total / 2**20, memory.available / 2**20
+    found = memory.here()
+    total, free = found.total_mb, found.free_mb
     installed = doctor.version("bitsandbytes") is not None
     taken = total - free
     return Place(

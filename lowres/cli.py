@@ -174,13 +174,13 @@ def list_things(
     what: Annotated[
         str,
         typer.Argument(
-            help="recipes, bases, tasks, metrics, baselines or runs",
+            help="recipes, bases, tasks, metrics, baselines, cards or runs",
             autocompletion=_kinds,
         ),
     ] = "recipes",
     as_json: Json = False,
 ) -> None:
-    """List recipes, bases, tasks, metrics, baselines or runs."""
+    """List recipes, bases, tasks, metrics, baselines, runs, or the cards that `plan` knows."""
     from lowres import listing
 
     rows = listing.rows(what)

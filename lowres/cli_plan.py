@@ -11,6 +11,7 @@ import typer
 from lowres.cli_guard import guarded
 
 if TYPE_CHECKING:
+    from lowres.lengths import Lengths
     from lowres.plan import Plan
 
 ROWS = (
@@ -44,7 +45,7 @@ def plan(
     gpu: Annotated[
         str | None,
         typer.Option(
-            help="A card such as T4, or its memory such as 16GB; default: this machine.",
+            help="A card (`lowres ls cards`), or its memory such as 16GB; default: this machine.",
             autocompletion=_cards,
         ),
     ] = None,
@@ -52,7 +53,10 @@ def plan(
         bool, typer.Option("--json", help="Machine-readable standard output.")
     ] = False,
 ) -> None:
-    """Foretell the memory that each stage takes, and the largest micro-batch that fits."""
+    """Foretell the memory that each stage takes, and the largest micro-batch that fits.
+
+    Where a stage does not fit, the exit status is 2, and standard error says what to set.
+    """
     from lowres import plan as planning
     from lowres.recipe_loading import load
 
@@ -63,6 +67,10 @@ def plan(
         typer.echo(json.dumps(_plain(made), indent=1, ensure_ascii=False))
     else:
         typer.echo("\n".join(_lines(made)))
+    for line in made.faults:
+        typer.echo(line, err=True)
+    if made.faults:
+        raise typer.Exit(2)
 
 
 def _plain(plan: Plan) -> dict[str, Any]:
@@ -82,6 +90,7 @@ def _plain(plan: Plan) -> dict[str, Any]:
             "precision": place.precision,
         },
         "lengths": asdict(plan.lengths),
+        "text": None if plan.text is None else asdict(plan.text),
         "batch": plan.batch,
         "micro_batch": plan.micro_batch,
         "largest_micro_batch": plan.largest_micro_batch,
@@ -95,18 +104,20 @@ def _plain(plan: Plan) -> dict[str, Any]:
         ],
         "peak_mb": round(plan.peak_mb, 1),
         "fits": plan.fits,
+        "faults": list(plan.faults),
         "advice": list(plan.advice),
         "warnings": list(plan.warnings),
     }
 
 
 def _lines(made: Plan) -> list[str]:
-    place, lengths = made.place, made.lengths
+    place = made.place
     shown = [
         f"{made.recipe}: {made.base}, {made.parameters / 1e6:,.0f} million parameters, "
         f"{made.quantization}; shape by {made.shape_from}",
         f"{place.name}: {place.memory_mb:,.0f} MB, {place.free_mb:,.0f} free; {place.precision}",
-        f"lengths: {lengths.note}; longest {lengths.longest} tokens, half below {lengths.median}",
+        _said("lengths", made.lengths),
+        *([] if made.text is None else [_said("text", made.text)]),
         "",
         *_table(made),
         "",
@@ -115,6 +126,10 @@ def _lines(made: Plan) -> list[str]:
         f"largest micro-batch that fits: {made.largest_micro_batch:,}",
     ]
     return [*shown, *made.advice]
+
+
+def _said(what: str, found: Lengths) -> str:
+    return f"{what}: {found.note}; longest {found.longest} tokens, half below {found.median}"
 
 
 def _table(made: Plan) -> list[str]:

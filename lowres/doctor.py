@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lowres import memory
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -289,11 +291,9 @@ def _cpu_fields() -> dict[str, str]:
 
 
 def _cpu() -> Cpu:
-    import psutil
-
     name = _cpu_fields().get("model name") or platform.processor() or platform.machine()
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory_mb = psutil.virtual_memory().total // 2**20
+    memory_mb = int(memory.here().total_mb)
     return Cpu(name=name, cores=usable or 1, memory_mb=memory_mb, bf16=cpu_has_bf16())
 
 

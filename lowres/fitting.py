@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from lowres import cards, lengths, plan, shapes, training_callbacks
+from lowres import cards, lengths, memory, peaks, plan, remedies, shapes, training_callbacks
 from lowres.errors import BaseModelError, DeviceError
-from lowres.lengths import Lengths
+from lowres.lengths import Lengths, Reader
 from lowres.microbatches import MicroBatches, divisor
-from lowres.plan import ACTIVATIONS, TRAINED, WORKSPACE, Case
+from lowres.peaks import Case
 from lowres.training_arguments import split_batch
 
 if TYPE_CHECKING:
@@ -25,15 +25,28 @@ if TYPE_CHECKING:
     from lowres.progress import Progress
     from lowres.recipe import Recipe
 
-USED: Final = 0.8
-"""Share of the free memory that a chosen micro-batch may take by plan, which is off by a tenth or
-so, and by more over a long training (docs/performance.md)."""
 SURE: Final = 1.5
 """By how much a plan must miss what is free before it is believed without a try."""
 
 
-def check(recipe: Recipe, located: LocatedBase, machine: Hardware, progress: Progress) -> None:
-    """Before a run: whether the weights go into the memory, and who else is on the card.
+def check(
+    recipe: Recipe,
+    located: LocatedBase,
+    machine: Hardware,
+    progress: Progress,
+    only: str | None = None,
+) -> None:
+    """Before a run: whether the weights go into the memory, and what others leave of it.
+
+    On a card it is said when others use it. A processor's memory others give back, so that there
+    a plan above what is free is said, and no reason to stop.
+
+    Args:
+        recipe: the study.
+        located: its base.
+        machine: where it is to run.
+        progress: where to tell.
+        only: the one stage that will run; None: all of the recipe's.
 
     Raises `DeviceError` for a base that is larger than a card's free memory, or than all memory of
     a processor, and for a quantisation that the machine lacks; each says what to take instead.
@@ -45,10 +58,34 @@ def check(recipe: Recipe, located: LocatedBase, machine: Hardware, progress: Pro
     if machine.device == "cuda":
         for line in case.place.warnings:
             progress.say(line)
-    else:
-        # other programs give memory back, and what is mapped from a file need not stay
-        case = replace(case, place=replace(case.place, free_mb=case.place.memory_mb))
-    plan.check_weights(case)
+        plan.check_weights(case)
+        return
+    # other programs give memory back, and what is mapped from a file need not stay
+    plan.check_weights(replace(case, place=replace(case.place, free_mb=case.place.memory_mb)))
+    # read only where texts as long as may be do not fit: they mostly do
+    if _over(case, only) is not None:
+        folder = Path(located.path)
+        reader = Reader(progress.say)
+        measured = lengths.of_recipe(recipe, folder, reader)
+        case = replace(case, lengths=measured, text=plan.of_text(recipe, folder, reader))
+        over = _over(case, only)
+        if over is not None:
+            progress.say(over)
+
+
+def _over(case: Case, only: str | None) -> str | None:
+    """That a stage takes more than is free now, by plan; None where none does."""
+    found = [stage for stage in peaks.stages(case) if only in (None, stage.name)]
+    most = max(found, key=lambda stage: stage.total_mb)
+    # the libraries are in memory already
+    needed, place = most.total_mb - peaks.runtime(case), case.place
+    if needed <= place.free_mb:
+        return None
+    return (
+        f"{most.name}: takes {needed:,.0f} MB more by plan, and {place.free_mb:,.0f} of "
+        f"{place.memory_mb:,.0f} MB of memory are free: it will be slow, or stopped by the system, "
+        "unless other programs give some back (`lowres plan` says what takes less)"
+    )
 
 
 def micro_batches(
@@ -99,12 +136,14 @@ def _chosen(job: Job, share: int, windows: Sequence[int]) -> int:
     if case is None:
         return share
     free_mb = _free_mb(job.hardware)
-    fits = (n for n in range(share, 1, -1) if share % n == 0 and _beside(case, n) <= USED * free_mb)
-    size = next(fits, 1)
-    if size == 1 and _beside(case, 1) > SURE * free_mb:
-        raise DeviceError(plan.too_large(replace(case, place=replace(case.place, free_mb=free_mb))))
+    size = peaks.automatic(case, share, free_mb)
+    needed = peaks.beside(case, size)
+    if size == 1 and needed > SURE * free_mb:
+        # as before loading: what is loaded is a part of what a stage needs
+        place = replace(case.place, free_mb=free_mb + peaks.held(case))
+        raise DeviceError(remedies.too_large(replace(case, place=place)))
     job.progress.say(
-        f"train.micro_batch: {size} of {share} windows at once; {_beside(case, size):,.0f} of "
+        f"train.micro_batch: {size} of {share} windows at once; {needed:,.0f} of "
         f"{free_mb:,.0f} MB that are free, by plan"
     )
     return size
@@ -122,17 +161,9 @@ def _case(recipe: Recipe, located: LocatedBase, machine: Hardware, found: Length
     return Case(recipe, shapes.Found(recipe.base.name, shape, Path(located.path), ""), place, found)
 
 
-def _beside(case: Case, micro_batch: int) -> float:
-    """MB that a step takes beside the weights: they are in memory already, those of LoRA too."""
-    parts = plan.train_stage(case, micro_batch).parts
-    return parts[ACTIVATIONS] + parts[WORKSPACE] + 0.75 * parts[TRAINED]
-
-
 def _free_mb(machine: Hardware) -> float:
     """What this process can still take, with what torch holds without using it."""
     if machine.device == "cuda":
         held = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
         return float(torch.cuda.mem_get_info()[0] + held) / 2**20
-    import psutil
-
-    return float(psutil.virtual_memory().available) / 2**20
+    return memory.here().free_mb

@@ -84,6 +84,10 @@ READ_GPU: Final = (16.0, 8.0)
 PIECE_BYTES: Final = 1_670
 """Of a fast tokenizer in memory, a piece of its vocabulary: 398 MB for the 250,002 of XLM-R. The 80
 more while it is written beside the adapter are taken once the activations are let go."""
+BLOCK_LOGITS: Final = 2**21
+"""Logits of a masked-LM head that exist at one time."""
+BLOCK_ROWS: Final = (1024, 16_384)
+"""Rows of the vocabulary in such a block: at least and at most."""
 FAULT_BYTES: Final = 65_536
 """What Linux maps around the first touch of a page (`fault_around_bytes`)."""
 CHECKPOINT_HOLES: Final = 0.8
@@ -295,3 +299,29 @@ def reading(setting: Setting, tokens: int, longest: int) -> float:
     widest = max(linear.inputs * linear.outputs for linear in shape.linears)
     scores = 4 * shape.heads * longest if shape.eager else 0
     return (tokens * (_a_token(setting, of) + scores) + 4 * widest) / MB
+
+
+def block_rows(positions: int) -> int:
+    """Rows of the vocabulary that a masked-LM head works on at once, for so many positions: it
+    takes them in float, so that few positions do not mean the whole table."""
+    least, most = BLOCK_ROWS
+    return min(most, max(least, BLOCK_LOGITS // max(1, positions)))
+
+
+def masked_lm(setting: Setting, positions: int) -> tuple[float, float]:
+    """(kept, at once) by a masked-LM head at so many positions: for the backward pass, and while
+    the vocabulary passes block by block. Counted in `objectives/_vocabulary.py`, with W the width
+    of the table: kept are its transform's inputs (float32 ones of the layer norm, half ones of the
+    activation), the state, its gradient to be, and the shares of the new rows, which are no
+    block."""
+    shape, half = setting.shape, setting.half
+    width, new = shape.table_width or shape.hidden, setting.new_rows
+    kept = positions * ((14 if half else 16) * width + 4 * new)
+    kept += (2 if half else 0) * shape.hidden * width
+    # an int8 row comes as float32 and is then rounded, a float one is rounded alone
+    a_number = (0 if setting.quantization == "none" else 4) + (2 if half else 0)
+    rows = block_rows(positions)
+    logits = (8 if half else 4) * positions * rows
+    of_new = positions * new * (4 if half else 0)
+    at_once = max(a_number * rows * width + logits, of_new) + 10 * positions * width
+    return kept / MB, at_once / MB

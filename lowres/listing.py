@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lowres import bases, registry
+from lowres import bases, cards, registry
 from lowres.errors import LowresError, nearest
 from lowres.pipeline import RUNS
 from lowres.recipe_loading import load, shipped
 from lowres.results import Results
 
-KINDS = ("recipes", "bases", "tasks", "metrics", "baselines", "runs")
+KINDS = ("recipes", "bases", "tasks", "metrics", "baselines", "cards", "runs")
 
 
 def rows(what: str) -> list[dict[str, Any]]:
     """Rows of one kind. Raises `LowresError` for a kind that there is not."""
     if what not in KINDS:
         raise LowresError(f"cannot list {what!r}{nearest(what, KINDS)} (known: {', '.join(KINDS)})")
-    own = {"recipes": _recipes, "bases": _bases, "runs": _runs}
+    own = {"recipes": _recipes, "bases": _bases, "cards": cards.rows, "runs": _runs}
     return own[what]() if what in own else _plugins(what)
 
 

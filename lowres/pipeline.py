@@ -342,6 +342,7 @@ def _finish(
             len(labelled.dev),
             micro_batch=_micro_batch(study),
             table_rows=preparation.table_rows(study.located),
+            say=progress.say,
         ),
     )
     tokenizer = study.shared.tokenizer(study.own.located)

@@ -1,8 +1,7 @@
-"""What each stage of a recipe will take at its peak, and whether that fits: from config.json alone.
+"""Whether a recipe fits a place, and what each of its stages will take: from config.json alone.
 
-`footprint.py` has the formulas, this file the stages: which base is loaded how, what trains, how
-long a batch is. Nothing here imports torch; `cards.py` does where torch alone knows what
-of this machine's card is free.
+`footprint.py` has the formulas, `peaks.py` the stages, `remedies.py` what to change. Nothing here
+imports torch; `cards.py` does where torch alone knows what of this machine's card is free.
 """
 
 from __future__ import annotations
@@ -13,45 +12,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from lowres import cards, footprint, lengths, shapes
+from lowres import cards, lengths, remedies, shapes
 from lowres.cards import Place
 from lowres.errors import BaseModelError, DeviceError
-from lowres.footprint import Quantization, Setting
 from lowres.hardware import Hardware
-from lowres.lengths import Lengths
+from lowres.lengths import Lengths, Reader
+from lowres.peaks import (
+    UNKNOWN_PIECES,
+    USED,
+    Case,
+    StagePlan,
+    new_rows,
+    runtime,
+    stages,
+    train_stage,
+)
 from lowres.recipe import Recipe
 from lowres.recipe_strategies import check_layers
 
-LIBRARIES_MB: Final = 605.0
-"""Resident on a processor once torch, transformers, peft, datasets and bitsandbytes are imported
-and have trained once (torch 2.13 without CUDA)."""
-SCORING_MB: Final = 200.0
-"""What scikit-learn, its baselines and the predictions add on a processor."""
-UNKNOWN_LABELS: Final = 10
-UNKNOWN_PIECES: Final = 4_000
-"""New pieces where the recipe leaves their number to the text."""
 LITTLE: Final = 0.1
 """8 bits that save less than this share of the peak gain nothing worth their time."""
 LARGEST_BATCH: Final = 65_536
-SAID: Final = {"8bit": "8 bits", "4bit": "4 bits", "none": "float32"}
-
-Parts = dict[str, float]
-WEIGHTS, TRAINED, ROWS = "weights", "LoRA, head, optimizer", "new rows"
-ACTIVATIONS, WORKSPACE, TOKENIZER = "activations", "workspace", "tokenizer"
-RUNTIME = "libraries"
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """One stage at its peak, MB by what takes them."""
-
-    name: str
-    parts: Parts
-
-    @property
-    def total_mb(self) -> float:
-        """All of it."""
-        return sum(self.parts.values())
 
 
 @dataclass(frozen=True)
@@ -65,11 +46,15 @@ class Plan:
     shape_from: str
     place: Place
     lengths: Lengths
+    text: Lengths | None
+    """Of the raw lines that are adapted to, where the recipe adapts."""
     batch: int
     micro_batch: int
     largest_micro_batch: int
     """The largest that fits, whatever `train.batch` is; 0 where none does."""
     stages: tuple[StagePlan, ...]
+    faults: tuple[str, ...]
+    """What does not fit, each with what to set; empty where all does."""
     advice: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -84,76 +69,28 @@ class Plan:
         return self.peak_mb <= self.place.free_mb
 
 
-@dataclass(frozen=True)
-class Case:
-    """What is planned, so that one thing of it may be changed."""
-
-    recipe: Recipe
-    found: shapes.Found
-    place: Place
-    lengths: Lengths
-    table_rows: int | None = None
-    """Of the embeddings, where they are trimmed and it is known."""
-
-    @property
-    def micro_batch(self) -> int:
-        """The recipe's; for auto what fits into what is free."""
-        batch, asked = self.recipe.train.batch, self.recipe.train.micro_batch
-        if asked != "auto":
-            return min(asked or batch, batch)
-        divisors = (n for n in range(batch, 1, -1) if batch % n == 0)
-        free_mb = self.place.free_mb
-        return next((n for n in divisors if train_stage(self, n).total_mb <= free_mb), 1)
-
-    def setting(self, quantization: Quantization | None = None) -> Setting:
-        """The base as the recipe has it, or in another quantisation."""
-        recipe = self.recipe
-        sequence = recipe.task.model_class == "SequenceClassification"
-        labels = self.lengths.labels or UNKNOWN_LABELS
-        targets = recipe.lora.targets
-        trains, freeze = recipe.train.strategy.trains, recipe.train.freeze
-        own = 0
-        if trains == "weights":
-            own = footprint.own_weights(self.found.shape, freeze.layers, not freeze.embeddings)
-        return Setting(
-            self.found.shape,
-            quantization or recipe.base.quantization,
-            self.place.device,
-            self.place.precision,
-            recipe.lora.rank,
-            recipe.lora.dropout > 0 and trains == "lora",
-            recipe.lora.dora,
-            () if trains != "lora" else None if targets == "auto" else tuple(targets),
-            footprint.head_parameters(self.found.shape, sequence, labels),
-            _new_rows(recipe),
-            checkpointing=recipe.train.gradient_checkpointing,
-            top=recipe.lora.top,
-            # a table that trains is in memory whole
-            pieces_seen=None if own and not freeze.embeddings else self.lengths.seen or None,
-            own=own,
-            table_rows=self.table_rows,
-        )
-
-
 def make(recipe: Recipe, gpu: str | None = None) -> Plan:
     """Plan a recipe for `--gpu` (a card, or a size), or for this machine.
 
+    What does not fit is in the plan's `faults`.
+
     Raises:
-        DeviceError: an unknown card; a quantisation it has not; a base or a batch too large for it.
+        DeviceError: an unknown card; a quantisation that it has not.
         BaseModelError: a base whose shape is unknown here, or none of whose layers would train.
     """
     found = shapes.find(recipe.base.name, recipe.base.revision)
     check_layers(recipe, found.shape.layers, found.shape.shares_layers)
     place = cards.place(gpu, recipe.train)
     check_quantization(recipe.base.quantization, place)
-    case = Case(recipe, found, place, lengths.of_recipe(recipe, found.folder))
-    check_weights(case)
+    mended: list[str] = []
+    reader = Reader(mended.append)
+    measured = lengths.of_recipe(recipe, found.folder, reader)
+    text = of_text(recipe, found.folder, reader)
+    case = Case(recipe, found, place, measured, text=text)
     # what fits is below what does not
     sizes = range(1, LARGEST_BATCH + 1)
     largest = bisect_right(sizes, place.free_mb, key=lambda n: train_stage(case, n).total_mb)
-    if largest == 0:
-        raise DeviceError(too_large(case))
-    stages = tuple(_stages(case))
+    planned = tuple(stages(case))
     return Plan(
         recipe.name,
         recipe.base.name,
@@ -161,14 +98,23 @@ def make(recipe: Recipe, gpu: str | None = None) -> Plan:
         found.shape.parameters,
         found.source,
         place,
-        case.lengths,
+        measured,
+        text,
         recipe.train.batch,
         case.micro_batch,
         largest,
-        stages,
-        tuple(_advice(case, stages, largest)),
-        place.warnings,
+        planned,
+        tuple(remedies.faults(case, planned, largest)),
+        tuple(_advice(case, planned)),
+        (*place.warnings, *mended),
     )
+
+
+def of_text(recipe: Recipe, folder: Path | None, reader: Reader) -> Lengths | None:
+    """Lengths of what is adapted to; None where nothing is."""
+    if recipe.adapt is None or recipe.adapt.adapter is not None:
+        return None
+    return lengths.of_text(recipe, folder, reader)
 
 
 def stages_of_run(
@@ -179,6 +125,7 @@ def stages_of_run(
     dev: int,
     micro_batch: int | None = None,
     table_rows: int | None = None,
+    say: lengths.Say = lengths.unsaid,
 ) -> dict[str, float]:
     """The planned peak in MB of every kind of stage, for the base in a folder; empty where nothing
     can be planned. On a GPU without CUDA's own context, which torch does not measure.
@@ -191,6 +138,7 @@ def stages_of_run(
         dev: examples of source dev.
         micro_batch: that it trained with, where memory decided about it.
         table_rows: of the embeddings, where they were trimmed.
+        say: is told of damage that was mended.
     """
     if micro_batch is not None:
         train = recipe.train.model_copy(update={"micro_batch": micro_batch})
@@ -202,120 +150,12 @@ def stages_of_run(
     except BaseModelError:  # sizes under names that are not known here: it ran all the same
         return {}
     found = shapes.Found(recipe.base.name, shape, folder, "")
-    measured = lengths.of_columns(recipe, columns, folder, dev)
-    case = Case(recipe, found, cards.where_it_ran(machine), measured, table_rows)
-    unseen = _runtime(case) if machine.device == "cuda" else 0.0
-    return {stage.name: round(stage.total_mb - unseen, 1) for stage in _stages(case)}
-
-
-def _stages(case: Case) -> Iterator[StagePlan]:
-    recipe = case.recipe
-    # extending takes no memory of a card
-    if _new_rows(recipe) and case.place.device == "cpu":
-        yield _extend_stage(case)
-    if recipe.adapt is not None and recipe.adapt.adapter is None:
-        yield _adapt_stage(case)
-    yield train_stage(case, case.micro_batch)
-    yield _evaluate_stage(case)
-
-
-def _runtime(case: Case) -> float:
-    return cards.CONTEXT_MB if case.place.device == "cuda" else LIBRARIES_MB
-
-
-def _tokenizer(case: Case) -> float:
-    """It is in the memory of the process, not on the card."""
-    if case.place.device == "cuda":
-        return 0.0
-    return footprint.tokenizer(case.lengths.pieces or case.found.shape.vocabulary)
-
-
-def _stage(name: str, case: Case, setting: Setting, active: float, workspace: float) -> StagePlan:
-    return StagePlan(
-        name,
-        {
-            WEIGHTS: footprint.weights(setting),
-            TRAINED: footprint.trained(setting),
-            ROWS: footprint.rows(setting),
-            ACTIVATIONS: active,
-            WORKSPACE: workspace,
-            TOKENIZER: _tokenizer(case),
-            RUNTIME: _runtime(case),
-        },
-    )
-
-
-def train_stage(case: Case, micro_batch: int) -> StagePlan:
-    """Training the task: a step of the longest windows, or the pass over source dev where that
-    takes more."""
-    setting, longest = case.setting(), case.lengths.longest
-    kept = footprint.activations(setting, micro_batch, longest) + footprint.copies(setting)
-    workspace = footprint.scratch(setting, micro_batch, longest)
-    read = footprint.reading(setting, _dev_at_once(case), longest)
-    if case.recipe.train.strategy.trains == "nothing":
-        # a base without gradients keeps nothing
-        kept, workspace = 0.0, footprint.reading(setting, micro_batch * longest, longest)
-    if read > kept + workspace:
-        kept, workspace = 0.0, read
-    return _stage("train", case, setting, kept, workspace)
-
-
-def _evaluate_stage(case: Case) -> StagePlan:
-    setting = case.setting()
-    if setting.pieces_seen is not None:
-        # each language has pieces of its own
-        languages = len(case.recipe.languages.source) + len(case.recipe.languages.targets)
-        setting = replace(setting, pieces_seen=languages * setting.pieces_seen)
-    read = footprint.reading(setting, _read_at_once(case), case.lengths.longest)
-    if case.place.device == "cpu":
-        read += SCORING_MB
-    found = _stage("evaluate", case, setting, 0.0, read)
-    # nothing trains: the weights of LoRA and head alone, a quarter; a base that was trained once
-    # more, while it takes the other's place
-    return StagePlan("evaluate", {**found.parts, TRAINED: found.parts[TRAINED] / 4})
-
-
-def _read_at_once(case: Case) -> int:
-    return max(case.recipe.evaluate.batch_tokens, case.lengths.longest)
-
-
-def _dev_at_once(case: Case) -> int:
-    """Less than a whole batch where dev is small."""
-    at_once = _read_at_once(case)
-    return min(at_once, case.lengths.dev * case.lengths.longest) if case.lengths.dev else at_once
-
-
-def _adapt_stage(case: Case) -> StagePlan:
-    options = case.recipe.adapt
-    assert options is not None, "only called where the recipe adapts"
-    setting = replace(
-        case.setting(),
-        rank=options.rank,
-        dropout=False,
-        dora=False,
-        lora=None,
-        head=0,
-        rows_train=True,
-        checkpointing=False,
-        top=None,
-    )
-    tokens = min(options.max_tokens, case.lengths.longest)
-    kept = footprint.activations(setting, options.batch, tokens) + footprint.copies(setting)
-    return _stage("adapt", case, setting, kept, footprint.scratch(setting, options.batch, tokens))
-
-
-def _extend_stage(case: Case) -> StagePlan:
-    # the rows of new pieces start from the float32 table: the whole encoder is read for it
-    setting = replace(case.setting("none"), pieces_seen=None)
-    parts = {WEIGHTS: footprint.weights(setting), ROWS: footprint.rows(setting)}
-    return StagePlan("extend", {**parts, TOKENIZER: _tokenizer(case), RUNTIME: LIBRARIES_MB})
-
-
-def _new_rows(recipe: Recipe) -> int:
-    extend = recipe.tokenizer.extend if recipe.tokenizer else None
-    if extend is None:
-        return 0
-    return extend.pieces if isinstance(extend.pieces, int) else UNKNOWN_PIECES
+    reader = Reader(say)
+    measured = lengths.of_columns(recipe, columns, folder, dev, reader)
+    text = of_text(recipe, folder, reader)
+    case = Case(recipe, found, cards.where_it_ran(machine), measured, table_rows, text)
+    unseen = runtime(case) if machine.device == "cuda" else 0.0
+    return {stage.name: round(stage.total_mb - unseen, 1) for stage in stages(case)}
 
 
 def check_quantization(quantization: str, place: Place) -> None:
@@ -327,59 +167,24 @@ def check_quantization(quantization: str, place: Place) -> None:
 
 def check_weights(case: Case) -> None:
     """Raise `DeviceError` for a base whose weights alone are larger than the memory."""
-    free_mb = case.place.free_mb - _runtime(case)
-    needed = footprint.weights(case.setting())
-    if needed <= free_mb:
-        return
-    of_known = {
-        name: footprint.weights(replace(case.setting(), shape=shape))
-        for name, shape in shapes.KNOWN.items()
-    }
-    fitting = {name: size for name, size in of_known.items() if size <= free_mb / 2}
-    instead = (
-        f"the largest known base that fits is {max(fitting, key=lambda name: fitting[name])}"
-        if fitting
-        else "no known base fits"
-    )
-    raise DeviceError(
-        f"base.name {case.recipe.base.name}: its weights take {needed:,.0f} MB in "
-        f"{SAID[case.recipe.base.quantization]}, {case.place.name} has {max(0, free_mb):,.0f} MB "
-        f"for them; {instead}"
-    )
+    fault = remedies.too_heavy(case)
+    if fault is not None:
+        raise DeviceError(fault)
 
 
-def too_large(case: Case) -> str:
-    """That a case does not fit one window at a time, and what would help."""
-    smallest = train_stage(case, 1).total_mb
-    train = case.recipe.train
-    changes = []
-    if not train.gradient_checkpointing:
-        changes.append("train.gradient_checkpointing=true")
-    if case.lengths.longest > 32:
-        changes.append(f"train.max_tokens={max(32, case.lengths.longest // 2)}")
-    return (
-        f"train: needs {smallest:,.0f} MB at train.micro_batch=1 (windows of "
-        f"{case.lengths.longest} tokens), {case.place.name} has {case.place.free_mb:,.0f} MB free; "
-        f"set {', or '.join([*changes, 'base.name to a smaller base (`lowres ls bases`)'])}"
-    )
-
-
-def _advice(case: Case, stages: tuple[StagePlan, ...], largest: int) -> Iterator[str]:
-    recipe = case.recipe
-    if case.micro_batch > largest:
-        batch = recipe.train.batch
-        micro = max(n for n in range(1, largest + 1) if batch % n == 0)
-        yield f"set train.micro_batch={micro}: the effective batch stays {batch}"
-    for stage in stages:
-        if stage.name == "adapt" and stage.total_mb > case.place.free_mb:
-            yield f"adapt does not fit: set adapt.batch below {recipe.adapt and recipe.adapt.batch}"
-        if stage.name == "evaluate" and stage.total_mb > case.place.free_mb:
-            yield f"evaluate does not fit: set evaluate.batch_tokens below {_read_at_once(case)}"
+def _advice(case: Case, planned: tuple[StagePlan, ...]) -> Iterator[str]:
+    recipe, free_mb = case.recipe, case.place.free_mb
+    peak = max(stage.total_mb for stage in planned)
+    if USED * free_mb < peak <= free_mb:
+        yield (
+            f"less than a fifth of what is free is left ({free_mb - peak:,.0f} MB): a plan may be "
+            "off by as much, so that training may have to go on in smaller micro-batches"
+        )
     if recipe.base.quantization == "8bit":
         yield from _gain_of_8_bits(case)
     if recipe.tokenizer is not None and recipe.tokenizer.trim is not None:
         yield "tokenizer.trim: planned with the whole table, as trimming is not known before"
-    if _new_rows(recipe) == UNKNOWN_PIECES:
+    if new_rows(recipe) == UNKNOWN_PIECES:
         yield f"new pieces: {UNKNOWN_PIECES:,} assumed, the text decides"
 
 

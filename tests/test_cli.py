@@ -32,6 +32,7 @@ def call(*words: str, stdin: str | None = None) -> Result:
         ["validate", "--schema"],
         ["show", "quickstart"],
         ["ls", "recipes"],
+        ["ls", "cards"],
     ],
     ids=" ".join,
 )
@@ -86,12 +87,23 @@ def test_version() -> None:
     assert call("--version").stdout.strip() == f"lowres {__version__}"
 
 
-@pytest.mark.parametrize("what", ["recipes", "bases", "tasks", "metrics", "baselines", "runs"])
+@pytest.mark.parametrize(
+    "what", ["recipes", "bases", "tasks", "metrics", "baselines", "cards", "runs"]
+)
 def test_ls(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rows = json.loads(call("ls", what, "--json").stdout)
     assert rows or what == "runs"
     assert call("ls", what).exit_code == 0
+
+
+def test_cards_say_what_they_can_compute() -> None:
+    rows = {row["name"]: row for row in json.loads(call("ls", "cards", "--json").stdout)}
+    assert rows["Colab T4"] == {
+        "name": "Colab T4", "memory": "15 GB", "bf16": "no", "8bit": "yes", "4bit": "yes",
+    }  # fmt: skip
+    assert rows["P100"]["8bit"] == "no"
+    assert rows["L4"]["bf16"] == "yes"
 
 
 def test_no_runs_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

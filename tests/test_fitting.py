@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pytest
 import tiny_study
 
-from lowres import bases, cards, fitting, plan
+from lowres import bases, cards, fitting, peaks
 from lowres.doctor import Ability
 from lowres.errors import BaseModelError, DeviceError
 from lowres.hardware import Hardware
 from lowres.job import Attempt, Job
+from lowres.lengths import Lengths
 from lowres.progress import Silent
 from lowres.shared import Shared
 
@@ -65,10 +66,10 @@ def test_a_recipe_that_says_it_is_followed(job, train, size):
 def test_auto_takes_what_is_free_and_divides_the_batch(job, monkeypatch):
     asked = job(batch=24, micro_batch="auto")
     case = fitting._case(asked.recipe, asked.located, asked.hardware, lengths(20))
-    needs = {n: fitting._beside(case, n) for n in (1, 6, 8, 12, 24)}
+    needs = {n: peaks.beside(case, n) for n in (1, 6, 8, 12, 24)}
     assert sorted(needs.values()) == list(needs.values())
     for free_of, size in ((24, 24), (12, 12), (8, 8)):
-        free = needs[free_of] / fitting.USED * 1.001
+        free = needs[free_of] / peaks.USED * 1.001
         monkeypatch.setattr(fitting, "_free_mb", lambda machine, free=free: free)
         micro, remembered = split(asked)
         assert micro.size == size
@@ -77,7 +78,7 @@ def test_auto_takes_what_is_free_and_divides_the_batch(job, monkeypatch):
 
 
 def lengths(tokens):
-    return plan.Lengths(tokens, tokens, 40, 3, 0, 0, 18, "")
+    return Lengths(tokens, tokens, 40, 3, 0, 0, 18, "")
 
 
 def test_an_interrupted_run_goes_on_with_its_own(job):
@@ -93,7 +94,7 @@ def test_several_processes_have_a_share_each(job, monkeypatch):
 
 def test_what_fits_in_no_way_is_refused(job, monkeypatch):
     monkeypatch.setattr(fitting, "_free_mb", lambda machine: 0.01)
-    with pytest.raises(DeviceError, match=r"at train\.micro_batch=1 .* has 0 MB free; set train\."):
+    with pytest.raises(DeviceError, match=r"train: .* at train\.micro_batch=1 .* MB free; set "):
         split(job(micro_batch="auto"))
 
 
@@ -137,7 +138,30 @@ def test_a_processor_is_judged_by_all_its_memory(job, monkeypatch):
     monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
     asked = job()
     fitting.check(asked.recipe, asked.located, tiny_study.CPU, asked.progress)
+    (line,) = asked.progress.lines
+    assert line.startswith("evaluate: takes ")
+    assert "1 of 8,192 MB of memory are free" in line
+    memory.available = 7 * 2**30
+    asked.progress.lines.clear()
+    fitting.check(asked.recipe, asked.located, tiny_study.CPU, asked.progress)
     assert asked.progress.lines == []
+
+
+def test_plan_and_run_choose_the_same_micro_batch(job, monkeypatch):
+    """Where a run finds as much free beside the loaded model as the plan says."""
+    asked = job(batch=24, micro_batch="auto")
+    case = fitting._case(asked.recipe, asked.located, asked.hardware, lengths(20))
+    chosen = []
+    for size in (24, 12, 8, 6, 4):
+        # at the edge, where leaving a fifth and taking all differ
+        for room in (1.001, 1 / peaks.USED * 0.999, 1 / peaks.USED * 1.001):
+            free = peaks.held(case) + room * peaks.beside(case, size)
+            here = replace(case, place=replace(case.place, free_mb=free))
+            left = free - peaks.held(case)
+            monkeypatch.setattr(fitting, "_free_mb", lambda machine, left=left: left)
+            assert split(asked)[0].size == here.micro_batch
+            chosen.append(here.micro_batch)
+    assert set(chosen) >= {24, 12, 8}
 
 
 def test_an_encoder_of_unknown_sizes_is_tried(job, monkeypatch):

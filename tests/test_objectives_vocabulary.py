@@ -77,8 +77,7 @@ def test_logits_of_new_pieces_are_those_of_a_resized_model(architecture, spare):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("new", [0, 5])
 def test_losses_and_gradients_in_blocks_are_those_of_all_logits(monkeypatch, kind, bias, new):
-    monkeypatch.setattr(_vocabulary, "SMALLEST_BLOCK", 7)
-    monkeypatch.setattr(_vocabulary, "BLOCK_LOGITS", 1)
+    monkeypatch.setattr(_vocabulary, "block_rows", lambda positions: 7)
     torch.manual_seed(0)
     table, biases = torch.randn(40, 8) * 3, torch.randn(40) if bias else None
     answers = torch.randint(0, 40 + new, (30,))

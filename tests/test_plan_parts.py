@@ -66,7 +66,9 @@ class TestCards:
             ("rtx3060", "RTX 3060", "bf16"),
             ("NVIDIA GeForce RTX 3090", "RTX 3090", "bf16"),
             ("a100-80gb", "A100 80GB", "bf16"),
-            ("colab", "T4", "fp16"),
+            ("colab", "Colab T4", "fp16"),
+            ("Colab T4", "Colab T4", "fp16"),
+            ("colab-t4", "Colab T4", "fp16"),
             ("24 GB", "a card of 24 GB", "bf16"),
         ],
     )

@@ -19,13 +19,9 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from lowres import int8
 from lowres.errors import BaseModelError
+from lowres.footprint import block_rows
 from lowres.int8 import Int8Decoder, Table
 from lowres.rows import ExtendedEmbedding
-
-BLOCK_LOGITS = 2**21
-"""Logits that exist at one time."""
-SMALLEST_BLOCK = 1024
-"""Rows of a block at least."""
 
 
 class Head:
@@ -155,7 +151,7 @@ class _Losses(torch.autograd.Function):
         """-ln p, [positions] float32; products in `kind`, all else in float32."""
         with torch.autocast(states.device.type, enabled=False):
             sweep = _Sweep(states.detach().to(kind), answers, training)
-            size = max(SMALLEST_BLOCK, BLOCK_LOGITS // max(1, len(states)))
+            size = block_rows(len(states))
             for start in range(0, len(table), size):
                 block = table.at(slice(start, min(start + size, len(table))))
                 some = None if bias is None else bias[start : start + size]
