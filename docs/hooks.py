@@ -205,5 +205,6 @@ def bounds(value: dict[str, Any]) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that can stand in a cell of a Markdown table."""
+    """Text that can stand in a cell of a Markdown table; the terminal's brackets are escaped."""
+    text = text.replace(r"\[", "[")
     return re.sub(r"(?<!\\)\|", r"\\|", " ".join(text.split()))

@@ -63,7 +63,8 @@ RecipeName = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(help="key.path=value, e.g. lora.rank=8 'languages.targets=[swh_Latn]'"),
+    # \[ is rich's way to write a bracket that is no markup
+    typer.Argument(help=r"key.path=value, e.g. lora.rank=8 'languages.targets=\[swh_Latn]'"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable standard output.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/<name>-<hash>.")]

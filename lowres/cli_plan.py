@@ -40,7 +40,8 @@ def plan(
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="key.path=value, e.g. lora.rank=8 'languages.targets=[swh_Latn]'"),
+        # as in cli.py: \[ is a bracket that is no markup of rich's
+        typer.Argument(help=r"key.path=value, e.g. lora.rank=8 'languages.targets=\[swh_Latn]'"),
     ] = None,
     gpu: Annotated[
         str | None,

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+import typer.main
 from typer.testing import CliRunner, Result
 
 from lowres import __version__, cli, recipe_loading
@@ -52,6 +54,29 @@ def test_help_is_the_one_that_was_read(golden: Callable[[str, str], None]) -> No
     shown = CliRunner().invoke(app, ["--help"], env=env, prog_name="lowres")
     lines = [line.rstrip() for line in shown.stdout.splitlines()]
     golden("help.txt", "\n".join(lines).strip("\n") + "\n")
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "validate"])
+def test_help_shows_its_example_whole(command: str) -> None:
+    env = {"COLUMNS": "160", "NO_COLOR": "1"}
+    shown = CliRunner().invoke(app, [command, "--help"], env=env)
+    assert "'languages.targets=[swh_Latn]'" in shown.stdout
+
+
+def test_no_help_is_taken_for_markup() -> None:
+    """What stands in square brackets is a style to rich, and is not printed."""
+    from rich.markup import render
+
+    def helps(command: Any) -> Iterator[str]:
+        yield command.help or ""
+        yield from (getattr(each, "help", None) or "" for each in command.params)
+        for below in getattr(command, "commands", {}).values():
+            yield from helps(below)
+
+    found = [text for text in helps(typer.main.get_command(app)) if "[" in text]
+    assert found
+    for text in found:
+        assert render(text).plain == text.replace(r"\[", "[")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
