@@ -14,8 +14,9 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -143,10 +144,19 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("lowres"))
 
 
-def rebuild(name: str) -> Path:
+def to_stderr(line: str) -> None:
+    """Where progress is told when nobody else is there to tell it."""
+    print(line, file=sys.stderr)
+
+
+def rebuild(name: str, say: Callable[[str], None] = to_stderr) -> Path:
     """The folder of a rebuilt base, written now unless it is there and whole.
 
     Several processes may call it at once: one builds, the others wait.
+
+    Args:
+        name: of the base.
+        say: is told where one that is there is damaged, and rebuilt.
 
     Raises:
         BaseModelError: when a package is missing or of another version, when the result is not
@@ -162,6 +172,8 @@ def rebuild(name: str) -> Path:
         with FileLock(bases / f".{base.name}.lock"):
             if is_whole(folder, base):
                 return folder
+            if folder.exists():
+                say(f"{folder}: damaged, or of other packages; {base.name} is rebuilt")
             partial = Path(tempfile.mkdtemp(prefix=f".{base.name}.", dir=bases))
             try:
                 _write(base, partial)

@@ -132,11 +132,12 @@ def test_e5_tokenizer_gives_the_same_ids_from_its_first_load_on(e5, tmp_path):
             assert tokenizer(text).input_ids == expected, text
 
 
-def test_a_whole_folder_is_used_again_and_a_damaged_one_is_rebuilt(minilm_cache):
+def test_a_whole_folder_is_used_again_and_a_damaged_one_is_rebuilt(minilm_cache, capsys):
     folder = rebuild("minilm-en")
     made = (folder / embedded.MANIFEST).stat().st_mtime_ns
     assert rebuild("minilm-en") == folder
     assert (folder / embedded.MANIFEST).stat().st_mtime_ns == made
+    assert capsys.readouterr().err == ""
 
     weights = folder / "model.safetensors"
     whole = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -145,9 +146,13 @@ def test_a_whole_folder_is_used_again_and_a_damaged_one_is_rebuilt(minilm_cache)
         stream.write(b"\x7f")
     rebuild("minilm-en")
     assert hashlib.sha256(weights.read_bytes()).hexdigest() == whole
+    said = f"{folder}: damaged, or of other packages; minilm-en is rebuilt"
+    assert capsys.readouterr().err == f"{said}\n"
 
     (folder / embedded.MANIFEST).unlink()
-    rebuild("minilm-en")
+    heard = []
+    rebuild("minilm-en", heard.append)
+    assert heard == [said]
     assert (folder / embedded.MANIFEST).is_file()
 
 
