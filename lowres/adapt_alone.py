@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from lowres import artifacts
+from lowres import artifacts, in_memory
 from lowres.artifacts import RunFolder
 from lowres.errors import RunError
 from lowres.progress import Progress
-from lowres.recipe import Base
+from lowres.recipe import Base, Recipe
 from lowres.recipe_text import Adapt, Text
 
 if TYPE_CHECKING:
@@ -52,9 +52,11 @@ def make(
     Raises:
         RunError: when the extension is of another base, `out` holds something else, or another
             process writes there.
+        DeviceError: when the base, or a step, is too large for the memory; for a quantisation that
+            the machine lacks.
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint; the same call goes on.
     """
-    from lowres import bases, hardware, material
+    from lowres import bases, fitting, hardware, material
     from lowres.adapt import adapt, check_base
 
     with _alone(out):
@@ -72,7 +74,9 @@ def make(
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise RunError(f"--out {out}: exists already; give another folder, or remove it")
         machine = hardware.detect()
-        with folder.stage(name, inputs) as stage:
+        study = _study(options, base, text)
+        fitting.check(study, located, machine, progress, only="adapt")
+        with hardware.enough_memory(study, "adapt"), folder.stage(name, inputs) as stage:
             notes = adapt(options, base, located, texts, machine, stage.path, progress, seed)
             said = _made(options, base, located, texts, text, extension, seed, machine)
             content = json.dumps(said, ensure_ascii=False, indent=1) + "\n"
@@ -81,6 +85,12 @@ def make(
         done = folder.finished(name, inputs)
         assert done is not None, "the stage has just been made"
         return done.notes
+
+
+def _study(options: Adapt, base: Base, text: Text) -> Recipe:
+    """A recipe with these sections, as planning takes one; its task is none that runs."""
+    plain = in_memory.recipe_of("classification", {"base.name": base.name}, "lowres adapt")
+    return plain.model_copy(update={"adapt": options, "base": base, "text": text})
 
 
 @contextmanager

@@ -122,8 +122,11 @@ def full_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or bool(_FULL_MEMORY.search(str(error)))
 
 
+Doing = Literal["adapt", "train", "evaluate"]
+
+
 @contextmanager
-def enough_memory(recipe: Recipe, doing: Literal["train", "evaluate"]) -> Iterator[None]:
+def enough_memory(recipe: Recipe, doing: Doing) -> Iterator[None]:
     """Turn what torch raises when memory is full into a `DeviceError` that says what to change."""
     try:
         yield
@@ -137,25 +140,41 @@ def enough_memory(recipe: Recipe, doing: Literal["train", "evaluate"]) -> Iterat
         ) from error
 
 
-def smaller(recipe: Recipe, doing: Literal["train", "evaluate"]) -> list[str]:
+def smaller(recipe: Recipe, doing: Doing) -> list[str]:
     """Overrides that take less memory, the ones that change the result least first."""
-    changes = []
-    if doing == "train":
-        processes = int(os.environ.get("WORLD_SIZE", "1"))
-        share = recipe.train.batch // processes
-        asked = recipe.train.micro_batch
-        micro = asked if isinstance(asked, int) else share
-        halves = [n for n in range(1, micro // 2 + 1) if share % n == 0]
-        # one process alone has tried that by itself
-        if halves and processes > 1:
-            changes.append(f"train.micro_batch={halves[-1]} (the effective batch stays)")
-        if not recipe.train.gradient_checkpointing:
-            changes.append("train.gradient_checkpointing=true")
-    elif recipe.evaluate.batch_tokens > 64:
-        changes.append(f"evaluate.batch_tokens={max(64, recipe.evaluate.batch_tokens // 2)}")
+    changes = list({"adapt": _adapting, "train": _training, "evaluate": _evaluating}[doing](recipe))
     less = {"none": "8bit", "8bit": "4bit"}.get(recipe.base.quantization)
     if less is not None:
         changes.append(f"base.quantization={less}")
-    if recipe.train.max_tokens > 32:
-        changes.append(f"train.max_tokens={max(32, recipe.train.max_tokens // 2)}")
+    # other lines are cut for adaptation than for the task
+    if doing == "adapt":
+        changes += _halved("adapt.max_tokens", recipe.adapt.max_tokens if recipe.adapt else 0, 32)
+    else:
+        changes += _halved("train.max_tokens", recipe.train.max_tokens, 32)
     return [*changes, "base.name to a smaller base (`lowres ls bases`)"]
+
+
+def _halved(key: str, now: int, least: int) -> list[str]:
+    return [f"{key}={max(least, now // 2)}"] if now > least else []
+
+
+def _adapting(recipe: Recipe) -> Iterator[str]:
+    assert recipe.adapt is not None, "it adapts"
+    yield from _halved("adapt.batch", recipe.adapt.batch, 2)
+
+
+def _training(recipe: Recipe) -> Iterator[str]:
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    share = recipe.train.batch // processes
+    asked = recipe.train.micro_batch
+    micro = asked if isinstance(asked, int) else share
+    halves = [n for n in range(1, micro // 2 + 1) if share % n == 0]
+    # one process alone has tried that by itself
+    if halves and processes > 1:
+        yield f"train.micro_batch={halves[-1]} (the effective batch stays)"
+    if not recipe.train.gradient_checkpointing:
+        yield "train.gradient_checkpointing=true"
+
+
+def _evaluating(recipe: Recipe) -> Iterator[str]:
+    yield from _halved("evaluate.batch_tokens", recipe.evaluate.batch_tokens, 64)

@@ -99,24 +99,25 @@ def train(
         progress: where to tell how it goes.
 
     Raises:
-        LowresError: a base that cannot be had, too little memory, Ctrl-C.
+        LowresError: a base that cannot be had, or is too large for the memory; a quantisation that
+            the machine lacks; too little memory; Ctrl-C.
     """
-    from lowres import bases, hardware, quiet
+    from lowres import bases, fitting, hardware, quiet
     from lowres.source_dev import chosen_metric
     from lowres.train import train as train_seed
 
     data = _labelled(recipe, labels, shown, dev)
     located = bases.locate(recipe.base.name, recipe.base.revision, recipe.base.allow_pickle)
     machine = hardware.detect(recipe.train.precision)
+    progress = progress or Silent()
+    fitting.check(recipe, located, machine, progress)
     with (
         tempfile.TemporaryDirectory(prefix="lowres-") as folder,
         quiet.loading(),
         own_chance(),
         hardware.enough_memory(recipe, "train"),
     ):
-        outcome = train_seed(
-            recipe, seed, data, located, machine, Path(folder), progress or Silent()
-        )
+        outcome = train_seed(recipe, seed, data, located, machine, Path(folder), progress)
         adapter = AdapterBytes.read(Path(folder) / "adapter", recipe.train.precision)
     return Trained(adapter, outcome, chosen_metric(recipe, data.labels))
 

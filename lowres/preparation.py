@@ -333,7 +333,7 @@ def _adapt(
         if folder.finished(name, inputs) is not None:
             progress.say(f"{name}: done before")
             continue
-        with hardware.enough_memory(recipe, "train"), folder.stage(name, inputs) as stage:
+        with hardware.enough_memory(recipe, "adapt"), folder.stage(name, inputs) as stage:
             done = adapt(
                 recipe.adapt,
                 recipe.base,

@@ -65,6 +65,7 @@ _OPTIONS = (
     (r"\btext\.languages\b", "--lang"),
     (r"\b(?:text|adapt|tokenizer\.extend)\.([a-z_]+)\b", r"--\1"),
     (r"\bbase\.name\b", "--base"),
+    (r"\bbase\.quantization\b", "--quantization"),
 )
 
 

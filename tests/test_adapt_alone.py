@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from filelock import FileLock
 from test_preparation import Heard, options, study
+from typer.testing import CliRunner
 
 from lowres import adapt_alone, artifacts, bases, finished, material
-from lowres.errors import Interrupted, RunError
+from lowres.cli import app
+from lowres.errors import DeviceError, Interrupted, RunError
 from lowres.extend import extend
+from lowres.objectives.align import Objective
 from lowres.progress import Silent
 from lowres.recipe import Base
 from lowres.recipe_text import Extend
@@ -141,3 +145,36 @@ def test_an_extension_of_another_text_of_the_language(tmp_path, tiny_unigram_bas
     heard = Heard()
     adapt_alone.make(*arguments(tmp_path, tiny_unigram_base, pieces), heard)
     assert any("was learnt from another text of this language than tzm_T" in s for s in heard.lines)
+
+
+def test_full_memory_names_the_options(tmp_path, tiny_unigram_base, monkeypatch):
+    study(tmp_path, tiny_unigram_base)
+
+    def full(*_: Any) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    # the edge that this machine lacks: a device that is full
+    monkeypatch.setattr(Objective, "loss", full)
+    words = ["--base", tiny_unigram_base, "--text", tmp_path / "tzm_Tfng.txt"]
+    words += ["--translation", tmp_path / "eng.txt", "--out", tmp_path / "out"]
+    words += ["--held-out", "30", "--quantization", "none", "--batch", "20"]
+    done = CliRunner().invoke(app, ["adapt", *map(str, words)])
+    assert done.exit_code == 2, done.output
+    assert done.stderr.splitlines()[-1] == (
+        "adapt: out of memory (CUDA out of memory. Tried to allocate 20.00 GiB); set --batch=10, "
+        "or --quantization=8bit, or --max-tokens=64, or --base to a smaller base "
+        "(`lowres ls bases`)"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_base_larger_than_the_memory(tmp_path, tiny_unigram_base, monkeypatch):
+    study(tmp_path, tiny_unigram_base)
+    memory = SimpleNamespace(total=2**20, available=2**20)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    with pytest.raises(DeviceError, match=r"^base\.name .*: its weights take "):
+        adapt_alone.make(*arguments(tmp_path, tiny_unigram_base), Silent())
+    memory.total, heard = 2**40, Heard()
+    adapt_alone.make(*arguments(tmp_path, tiny_unigram_base), heard)
+    assert heard.lines[0].startswith("adapt: takes ")
+    assert "1 of 1,048,576 MB of memory are free" in heard.lines[0]

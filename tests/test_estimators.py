@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 import lowres
-from lowres.errors import InputError, LowresError
+from lowres.errors import DeviceError, InputError, LowresError
 from lowres.estimators import LowResClassifier, LowResTagger
 
 FLOAT = {"train.precision": "fp32"}
@@ -196,6 +197,13 @@ def test_a_training_that_fails_is_said(base: str) -> None:
         found = LowResClassifier(base, **{**TINY, "epochs": 1}).fit(X, trap, *dev)
     assert found.outcome_.retried
     assert set(found.predict(dev[0])) == {"trade"}
+
+
+def test_a_base_larger_than_the_memory(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = SimpleNamespace(total=2**20, available=2**20)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    with pytest.raises(DeviceError, match=r"^LowResClassifier: base .*: its weights take "):
+        LowResClassifier(base, **TINY).fit(*texts(44, 1))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from lowres.errors import DeviceError, RunError
 from lowres.hardware import Hardware, choose, detect, enough_memory, smaller
 from lowres.recipe_loading import load
 
+ADAPTED = ["text.files={lang}.txt", "adapt.objective=mlm"]
+
 
 @pytest.mark.parametrize(
     ("asked", "has_bf16", "otherwise", "expected"),
@@ -85,11 +87,16 @@ def test_autocast(precision, dtype):
     ],
 )
 @pytest.mark.parametrize(
-    ("doing", "first"), [("train", "gradient_checkpointing=true"), ("evaluate", "2048")]
+    ("doing", "first"),
+    [
+        ("adapt", "set adapt.batch=16, or "),
+        ("train", "gradient_checkpointing=true"),
+        ("evaluate", "2048"),
+    ],
 )
 def test_full_memory_says_what_to_change(error, doing, first):
     def full():
-        with enough_memory(load("quickstart"), doing):
+        with enough_memory(load("quickstart", ADAPTED), doing):
             raise error
 
     with pytest.raises(DeviceError, match=f"^{doing}: out of memory") as caught:
@@ -107,6 +114,15 @@ def test_other_errors_pass(error):
     with pytest.raises(type(error)) as caught:
         fail()
     assert caught.value is error
+
+
+def test_what_takes_less_memory_while_adapting():
+    """Keys of the task's training do not reach it."""
+    changes = ["adapt.batch=2", "base.quantization=4bit", "adapt.max_tokens=64"]
+    last = "base.name to a smaller base (`lowres ls bases`)"
+    assert smaller(load("quickstart", [*ADAPTED, "adapt.batch=5"]), "adapt") == [*changes, last]
+    least = ["adapt.batch=2", "adapt.max_tokens=32", "base.quantization=4bit"]
+    assert smaller(load("quickstart", [*ADAPTED, *least]), "adapt") == [last]
 
 
 def test_what_takes_less_memory(monkeypatch):
