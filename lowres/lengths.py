@@ -201,6 +201,8 @@ def of_text(
     paths = [Path(name).expanduser() for name in named]
     if not _has_tokenizer(folder):
         return assumed(limit, NO_TOKENIZER, ADAPTING)
+    if not paths:
+        return assumed(limit, "text.files names no file", ADAPTING)
     assert folder is not None, "it has a tokenizer"
     try:
         for path in paths:

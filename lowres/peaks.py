@@ -219,8 +219,8 @@ def adapt_stage(case: Case) -> StagePlan:
         checkpointing=False,
         top=None,
         own=0,
-        # a masked-LM head reads every row
-        pieces_seen=None if masked or text is None else text.seen or None,
+        # raw text, its translations and a masked-LM head look up most rows
+        pieces_seen=None,
     )
     tokens = options.max_tokens if text is None else min(options.max_tokens, text.longest)
     kept = footprint.activations(setting, options.batch, tokens) + footprint.copies(setting)

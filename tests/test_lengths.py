@@ -9,6 +9,7 @@ import tokenizers
 
 from lowres import lengths, plan
 from lowres.recipe_loading import load
+from lowres.recipe_text import Adapt
 
 
 def test_what_a_large_tokenizer_counted_is_kept(
@@ -86,3 +87,10 @@ def test_raw_text_is_read_again_when_it_changes(
     with (tmp_path / "hau_Latn.txt").open("a", encoding="utf-8") as stream:
         stream.write("the window " * 200)
     assert lengths.of_text(recipe, tiny_base).longest == recipe.adapt.max_tokens  # type: ignore[union-attr]
+
+
+def test_text_that_names_no_file_of_the_language(tiny_base: Path) -> None:
+    recipe = load("quickstart", ["text.files={yor_Latn: x}", "text.languages=[swh_Latn]"])
+    recipe = recipe.model_copy(update={"adapt": Adapt(objective="mlm")})
+    found = lengths.of_text(recipe, tiny_base)
+    assert (found.longest, "names no file" in found.note) == (128, True)
