@@ -227,6 +227,24 @@ def test_lines_put_what_is_strongest_first():
     assert doubts.of([]) == []
 
 
+def test_what_was_not_looked_for_says_why():
+    seen = [far(1.3, 1.2, 1.4)]
+    reasons = dict(doubts.not_looked_for(make_results(symptoms=seen)))
+    assert list(reasons) == [name for name in symptoms.NAMES if name != "domain shift"]
+    assert reasons["forgetting"] == "no control (adapt.controls) and no shots (languages.shots)"
+    assert "evaluate.baselines" in reasons["negative transfer"]
+    recipe = make_results().recipe
+    few = {**recipe, "languages": {**recipe["languages"], "shots": [0, 10]}}
+    reasons = dict(doubts.not_looked_for(make_results(symptoms=seen, recipe=few)))
+    assert "few_shot.together" in reasons["forgetting"]
+    none = [seed.model_copy(update={"status": "nan"}) for seed in make_results().seeds]
+    reasons = dict(doubts.not_looked_for(make_results(symptoms=seen, seeds=none)))
+    assert reasons["over-fitting"] == reasons["tokenisation"] == "no seed can be trusted"
+    # a target's labels are what they are, whatever came out of training
+    assert "trusted" not in reasons["label shift"]
+    assert doubts.not_looked_for(make_results()) == []
+
+
 def test_nothing_is_shown_of_a_run_that_was_not_looked_at():
     assert doubts.table(make_results()) == []
 
