@@ -44,6 +44,16 @@ def test_domain_shift_by_its_interval(distance, verdict):
     assert symptoms.domain_shift("swh_Latn", None) is None
 
 
+def test_the_distance_of_vectors_is_said_and_decides_nothing():
+    near = Distance(0.3, 0.1, 0.5, 500, ())
+    found = symptoms.domain_shift("swh_Latn", near, 1.98)
+    assert (found.verdict, found.value, found.pooled) == ("no sign", 0.3, 1.98)
+    assert found.says.endswith(
+        "; 1.98 on the base's pooled vectors, which tell languages apart too"
+    )
+    assert symptoms.domain_shift("swh_Latn", near).pooled is None
+
+
 def test_negative_transfer_names_the_rival_that_is_sure():
     rows = [against("probe", -0.08, 0.3), against("majority", -0.04, 0.01)]
     found = symptoms.negative_transfer("swh_Latn", rows, 40)
