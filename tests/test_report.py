@@ -12,11 +12,10 @@ from results_factory import STUDY, TARGETS, make_results
 from rich.cells import cell_len
 from rich.console import Console
 
-from lowres import figures, symptoms
+from lowres import figures
 from lowres.charts import MAX_POINTS, curve_charts
 from lowres.report import VERDICTS, summary_table, write_report
 from lowres.results import CurvePoint, Mistake, Results, Score, SeedRecord, Verdict
-from lowres.style import Distance
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 EVIL = "<script>alert(1)</script>\"'><b onmouseover=x>&"
@@ -159,24 +158,6 @@ def test_text_runs_in_the_direction_of_its_language(tmp_path: Path) -> None:
     assert directions["urd-Arab"] == ("rtl", "said script-Arab")
     assert directions["nqo-Nkoo"] == ("rtl", "said script-Nkoo")
     assert directions["amh-Ethi"] == ("ltr", "said script-Ethi")
-
-
-def test_every_symptom_has_its_figure_and_what_was_not_looked_for_its_reason(
-    tmp_path: Path,
-) -> None:
-    rows = [
-        symptoms.domain_shift("yor_Latn", Distance(value, low, high, 404, ("more emoji",)))
-        for value, low, high in ((0.31, 0.17, 0.45), (1.82, 1.75, 1.91))
-    ]
-    page = Page(render(tmp_path, symptoms=[row for row in rows if row is not None]))
-    text = " ".join(page.text.split())
-    # nothing wrong, and still a figure, its interval, n and what was measured
-    table = text.partition("All figures")[2]
-    assert "no sign0.31 (95% 0.17 to 0.45) of 2 from the source's training texts" in table
-    assert table.index("1.82 (95% 1.75 to 1.91)") < table.index("0.31 (95%")
-    assert table.count("(proxy A-distance of how the texts are written)404") == 2
-    assert "Not looked for, forgetting: no control (adapt.controls) and no shots" in text
-    assert "Not looked for, domain shift" not in text
 
 
 def test_at_most_twenty_mistakes_a_language(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from results_factory import make_results
+from test_report import Page, render
 
 from lowres import doubts, pipeline, stats, symptoms
 from lowres.label_shift import counted, label_shift
@@ -253,6 +254,18 @@ def test_what_was_not_looked_for_says_why():
     # a target's labels are what they are, whatever came out of training
     assert "trusted" not in reasons["label shift"]
     assert doubts.not_looked_for(make_results()) == []
+
+
+def test_every_symptom_has_its_figure_and_what_was_not_looked_for_its_reason(tmp_path):
+    rows = [far(0.31, 0.17, 0.45), far(1.82, 1.75, 1.91)]
+    text = " ".join(Page(render(tmp_path, symptoms=rows)).text.split())
+    # nothing wrong, and still a figure, its interval, n and what was measured
+    table = text.partition("All figures")[2]
+    assert "no sign0.31 (95% 0.17 to 0.45) of 2 from the source's training texts" in table
+    assert table.index("1.82 (95% 1.75 to 1.91)") < table.index("0.31 (95%")
+    assert table.count("(proxy A-distance of how the texts are written)500") == 2
+    assert "Not looked for, forgetting: no control (adapt.controls) and no shots" in text
+    assert "Not looked for, domain shift" not in text
 
 
 def test_nothing_is_shown_of_a_run_that_was_not_looked_at():
