@@ -138,7 +138,8 @@ def main() -> None:
         if words:
             value, told = by_words(first, second), ""
         else:
-            source, target = style.read(first, "Latn"), style.read(second, script)
+            source = style.read(first, ["eng_Latn"] * len(first))
+            target = style.read(second, [f"und_{script}"] * len(second))
             assert source is not None
             assert target is not None
             found = style.distance(source, target)

@@ -69,19 +69,24 @@ def _show(found: Sides) -> None:
         label = "mean of the targets" if mean else line.language
         table.add_row(label, str(line.n), *map(_cell, line.cells), end_section=mean)
     table.add_row("strategy", "", *found.strategies, style="dim")
-    for what, values in (
-        ("seconds", found.seconds),
+    rows: list[tuple[str, Sequence[float | None]]] = [
+        ("seconds to train", found.seconds),
         ("peak memory, MB", found.peak_mb),
+        ("GPU memory, MB", found.gpu_mb),
         ("trainable parameters", found.trainable),
-    ):
-        table.add_row(what, "", *(f"{value:,.0f}" for value in values), style="dim")
+    ]
+    for what, values in rows:
+        # only some machines have a GPU
+        if what != "GPU memory, MB" or any(value is not None for value in values):
+            table.add_row(what, "", *map(figures.whole, values), style="dim")
     console = Console()
     console.print(table)
     named = zip(found.names, found.seeds, strict=True)
     seeds = ", ".join(f"{n}: {'one adapter' if s is None else s}" for n, s in named)
     console.print(
         "Scores: mean over seeds. In points: difference from the first run with its 95% interval, "
-        f"paired on the same examples, median seed by source dev ({escape(seeds)}).",
+        f"paired on the same examples, median seed by source dev ({escape(seeds)}). Seconds and "
+        "memory: of training the task, mean over seeds.",
         style="dim",
         highlight=False,
     )

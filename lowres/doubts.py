@@ -9,7 +9,7 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from lowres import figures, symptoms
+from lowres import figures, style, symptoms
 from lowres.results import Results, Symptom
 
 MOST: Final = 3
@@ -19,6 +19,20 @@ NOTE: Final = (
     "it. A symptom stands beside a low score; that it causes it is not proven."
 )
 
+_OF_ANSWERS: Final = ("negative transfer", "forgetting", "over-fitting", "tokenisation")
+_WHY: Final = {
+    "domain shift": f"fewer than {style.FEWEST} texts to train on, or in each test set",
+    "negative transfer": "no baseline that an adapter must not be below (evaluate.baselines: "
+    "probe, majority)",
+    "forgetting": "no control (adapt.controls) and no shots (languages.shots)",
+    "over-fitting": f"fewer than {symptoms.FEWEST} examples of a source to train on, or in its dev "
+    "set",
+    "tokenisation": f"fewer than {symptoms.FEWEST} texts (tagging: words) in a third of each test "
+    "set, or all are cut alike",
+    "label shift": f"fewer than {symptoms.FEWEST} examples to train on, or in each test set",
+}
+"""What a symptom lacks that was not looked for."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -27,8 +41,17 @@ class Line:
     name: str
     found: tuple[Symptom, ...]
     possible: tuple[Symptom, ...]
-    looked_at: int
-    """Languages that it was looked for in."""
+    clear: tuple[Symptom, ...] = ()
+
+    @property
+    def rows(self) -> tuple[Symptom, ...]:
+        """All of it, what is surest first."""
+        return (*self.found, *self.possible, *self.clear)
+
+    @property
+    def looked_at(self) -> int:
+        """Figures there are: one a language, but several of what a few examples made forget."""
+        return len(self.rows)
 
     @property
     def advice(self) -> str:
@@ -42,12 +65,33 @@ def of(rows: Sequence[Symptom]) -> list[Line]:
     for name in symptoms.NAMES:
         its = [row for row in rows if row.name == name]
         if its:
-            found, possible = (
+            groups = (
                 tuple(sorted((s for s in its if s.verdict == verdict), key=lambda s: -abs(s.value)))
-                for verdict in ("found", "possible")
+                for verdict in ("found", "possible", "no sign")
             )
-            lines.append(Line(name, found, possible, len(its)))
+            lines.append(Line(name, *groups))
     return lines
+
+
+def not_looked_for(results: Results) -> list[tuple[str, str]]:
+    """Symptoms that were looked for in no language, each with why.
+
+    Empty where nothing was looked for at all: a run of before, or what `lowres evaluate` made.
+    """
+    seen = {row.name for row in results.symptoms}
+    return [(name, _why(name, results)) for name in symptoms.NAMES if seen and name not in seen]
+
+
+def _why(name: str, results: Results) -> str:
+    if name in _OF_ANSWERS and not any(seed.status == "ok" for seed in results.seeds):
+        return "no seed can be trusted"
+    shots = (results.recipe.get("languages") or {}).get("shots") or ()
+    if name == "forgetting" and any(number != 0 for number in shots):
+        return (
+            "no control (adapt.controls), and few-shot adapters of one target each are not asked "
+            "about the source (few_shot.together)"
+        )
+    return _WHY[name]
 
 
 def table(results: Results) -> list[RenderableType]:

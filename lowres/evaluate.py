@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lowres import adapter_files, inference, predictions, prefix, registry, translated
+from lowres import adapter_files, inference, pooled, predictions, prefix, registry, translated
 from lowres.baselines import BaselineContext
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
@@ -153,7 +153,7 @@ def predict_baselines(
 ) -> list[str]:
     """Answers of every baseline, to `folder/<system>/<language>.jsonl`; returns the systems."""
     systems = []
-    embedder = _Embedder(recipe, located, data, hardware, shared)
+    embedder = pooled.Sampling(_Embedder(recipe, located, data, hardware, shared))
     names = baseline_names(recipe)
     with progress.bar("baselines", len(names)) as advance:
         for name in names:
@@ -165,6 +165,8 @@ def predict_baselines(
                 for language, answers in plugin.predict(context).items():
                     file = predictions.path_of(folder, plugin.SYSTEM, language)
                     predictions.write(file, data.tests[language], recipe.task.gold_field, answers)
+                # before the baseline counts as whole: a run that goes on does not embed again
+                embedder.write(data, folder)
                 done.parent.mkdir(parents=True, exist_ok=True)
                 done.touch()
             advance(1)

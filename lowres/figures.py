@@ -332,3 +332,18 @@ def strategy(results: Results) -> str:
     """What the run trained, by the name of `train.strategy`; LoRA where it is from before that."""
     said = (results.recipe.get("train") or {}).get("strategy")
     return str(said["name"]) if said else "lora"
+
+
+def trained(results: Results) -> str:
+    """`strategy` with what else tells two trainings apart: `lora, decay 0.9, freeze 4`."""
+    section = results.recipe.get("train") or {}
+    decay, freeze = section.get("layer_decay", 1), section.get("freeze") or {}
+    parts = [strategy(results)]
+    if decay != 1:
+        parts.append(f"decay {decay:g}")
+    # the layers' embeddings stay too
+    if freeze.get("layers"):
+        parts.append(f"freeze {freeze['layers']}")
+    elif freeze.get("embeddings"):
+        parts.append("freeze embeddings")
+    return ", ".join(parts)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from lowres import corpus, style, symptoms
+from lowres import corpus, pooled, style, symptoms
 from lowres.label_shift import label_shift
 from lowres.predictions import Answers
 from lowres.symptoms import Answered, Cut
@@ -56,6 +56,8 @@ class _Run:
     answers: Answers
     seed: int | None
     """Whose answers are looked at; None where no seed can be trusted."""
+    pooled: dict[str, float]
+    """Of each language, how far it is from the source in the base's vectors."""
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -89,8 +91,9 @@ def look(
         folder: of the run, with the answers.
     """
     gold = {code: list(test[recipe.task.gold_field]) for code, test in data.tests.items()}
-    answers = Answers(folder.path / "evaluate" / "predictions", gold)
-    run = _Run(recipe, data, results, answers, _seed(results))
+    where = folder.path / "evaluate" / "predictions"
+    answers = Answers(where, gold)
+    run = _Run(recipe, data, results, answers, _seed(results), pooled.read(where))
     found = [
         *_domain_shift(run),
         *_compared(run),
@@ -125,12 +128,13 @@ def script_of(code: str) -> str:
 def _domain_shift(run: _Run) -> list[Symptom]:
     """The sources' own test sets too: how far two parts of one data set are from each other."""
     task, data = run.recipe.task, run.data
-    source = style.read(texts(task, data.train), script_of(run.recipe.languages.source[0]))
+    source = style.read(texts(task, data.train), data.train["language"][:])
     found = []
     for code, test in data.tests.items():
-        target = style.read(texts(task, test), script_of(code))
+        target = style.read(texts(task, test), [code] * len(test))
         if source is not None and target is not None:
-            found.append(symptoms.domain_shift(code, style.distance(source, target)))
+            shift = style.distance(source, target)
+            found.append(symptoms.domain_shift(code, shift, run.pooled.get(code)))
     return [symptom for symptom in found if symptom is not None]
 
 

@@ -309,6 +309,7 @@ def _view(results: Results) -> dict[str, Any]:
         "translations_note": by_translation.NOTE,
         "symptom_lines": doubts.of(results.symptoms),
         "symptom_note": doubts.NOTE,
+        "not_looked_for": doubts.not_looked_for(results),
         "gap_tables": served.every(results),
         "gap_note": served.NOTE,
         "heading_of_groups": GROUPS,

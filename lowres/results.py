@@ -308,6 +308,7 @@ class Symptom(Row):
     verdict: Literal["found", "possible", "no sign"]
     says: str
     advice: str
+    pooled: float | None = None
 
 
 class DataRecord(Row):

@@ -4,9 +4,11 @@ paired bootstrap on the same test examples."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from lowres import figures, predictions, served, stats
@@ -15,6 +17,8 @@ from lowres.results import Results, Score
 
 TARGETS = "targets"
 RESAMPLES = 1000
+TRAINING = re.compile(r"train/\d+")
+"""The stages that train the recipe's own task; those of controls and shots lie in folders."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,13 @@ class Sides:
     names: tuple[str, ...]
     seeds: tuple[int | None, ...]
     strategies: tuple[str, ...]
-    """What each one trained, by the name of `train.strategy`."""
-    seconds: tuple[float, ...]
-    peak_mb: tuple[float, ...]
+    """What each one trained: `train.strategy`, `train.layer_decay`, `train.freeze`."""
+    seconds: tuple[float | None, ...]
+    """Of training the task, mean a seed; None for what `lowres evaluate` made. So are the next
+    two: no baseline, control or few-shot training is in them."""
+    peak_mb: tuple[float | None, ...]
+    gpu_mb: tuple[float | None, ...]
+    """None on a processor too."""
     trainable: tuple[int, ...]
     lines: tuple[Line, ...]
     left_out: tuple[str, ...]
@@ -130,9 +138,10 @@ def compare(paths: Sequence[Path]) -> Sides:
         metric=first.summary.metric,
         names=tuple(_names(runs)),
         seeds=tuple(run.seed for run in runs),
-        strategies=tuple(figures.strategy(run.results) for run in runs),
-        seconds=tuple(run.results.resources.seconds for run in runs),
-        peak_mb=tuple(run.results.resources.peak_mb for run in runs),
+        strategies=tuple(figures.trained(run.results) for run in runs),
+        seconds=tuple(_of_training(run.results, "seconds") for run in runs),
+        peak_mb=tuple(_of_training(run.results, "peak_mb") for run in runs),
+        gpu_mb=tuple(_of_training(run.results, "gpu_mb") for run in runs),
         trainable=tuple(run.results.base.trainable_parameters for run in runs),
         lines=tuple(lines),
         left_out=tuple(sorted(every - set(shared))),
@@ -168,6 +177,13 @@ def _open(path: Path) -> _Run:
     if not trusted:
         raise RunError(f"{path}: no seed of this run can be trusted; there is nothing to compare")
     return _Run(path, results, figures.summarise(results), trusted[(len(trusted) - 1) // 2][1])
+
+
+def _of_training(results: Results, field: str) -> float | None:
+    """A field of the stages `train/<seed>`, the mean of those that have it."""
+    stages = [stage for stage in results.stages if TRAINING.fullmatch(stage.name)]
+    found = [value for stage in stages if (value := getattr(stage, field)) is not None]
+    return fmean(found) if found else None
 
 
 def _check_alike(first: _Run, other: _Run) -> None:

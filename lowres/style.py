@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Each = TypeVar("Each")
 
 FEWEST: Final = 20
 """Texts on each side: of fewer nothing is said."""
@@ -69,9 +70,9 @@ class Written:
 
     rows: Floats
     cased: bool
-    """Whether there are capitals."""
+    """Whether there are capitals, in each of its languages."""
     phrased: bool
-    """Whether sentences and phrases are parted by signs."""
+    """Whether sentences and phrases are parted by signs, in each of its scripts."""
 
 
 @dataclass(frozen=True)
@@ -89,28 +90,38 @@ class Distance:
     apart: tuple[str, ...]
 
 
-def read(texts: Sequence[str], script: str) -> Written | None:
+def read(texts: Sequence[str], languages: Sequence[str]) -> Written | None:
     """How a set of texts is written; None for less than `FEWEST` texts that are not empty.
 
-    Counts as the log of one more; the length in letters as its log over the set's median, so that a
-    language's own wordiness is divided out, but not how lengths spread.
+    Counts as the log of one more; the length in letters as its log over the median of the texts in
+    that language, so that a language's own wordiness is divided out, but not how lengths spread.
 
     Args:
         texts: `MOST` of them are looked at, spread evenly: files are often sorted by something.
-        script: ISO 15924 code; where it sets no spaces, signs between sentences and phrases do not
-            compare (a space does the comma's work in Khmer).
+        languages: the FLORES code of each. Where a script sets no spaces, signs between sentences
+            and phrases do not compare (a space does the comma's work in Khmer); capitals compare
+            where each of the languages has them.
     """
-    filled = [text[:LONGEST] for text in texts if text.strip()]
+    both = zip(texts, languages, strict=True)
+    filled = spread([(text[:LONGEST], code) for text, code in both if text.strip()])
     if len(filled) < FEWEST:
         return None
-    if len(filled) > MOST:
-        filled = [filled[int(at)] for at in np.linspace(0, len(filled) - 1, MOST)]
-    rows = np.array([_row(text) for text in filled], dtype=float)
+    rows = np.array([_row(text) for text, _ in filled], dtype=float)
     capital, letter, _ = _signs()
-    rows[:, _NAMES.index("length")] -= np.median(rows[:, _NAMES.index("length")])
-    whole = "".join(filled)
-    cased = len(capital.findall(whole)) >= CASED * max(1, len(letter.findall(whole)))
-    return Written(rows, cased, script not in UNPHRASED)
+    length, cased = _NAMES.index("length"), True
+    for code in dict.fromkeys(code for _, code in filled):
+        its = np.array([language == code for _, language in filled])
+        rows[its, length] -= np.median(rows[its, length])
+        whole = "".join(text for text, language in filled if language == code)
+        cased &= len(capital.findall(whole)) >= CASED * max(1, len(letter.findall(whole)))
+    return Written(rows, cased, not any(code[-4:] in UNPHRASED for _, code in filled))
+
+
+def spread(every: Sequence[Each]) -> Sequence[Each]:
+    """`MOST` of them, evenly over the set, or all."""
+    if len(every) <= MOST:
+        return every
+    return [every[int(at)] for at in np.linspace(0, len(every) - 1, MOST)]
 
 
 def distance(first: Written, second: Written) -> Distance:
@@ -129,6 +140,19 @@ def distance(first: Written, second: Written) -> Distance:
     value, low, high = _interval(right, of_second)
     apart = _apart(values, of_second, [_NAMES[at] for at in kept])
     return Distance(value, low, high, len(right), apart)
+
+
+def of_vectors(first: Floats, second: Floats) -> Distance | None:
+    """The same distance of two sets of an encoder's vectors [texts, features].
+
+    It tells languages apart as well as domains, and does not say by what. None for less than
+    `FEWEST` texts on a side.
+    """
+    if min(len(first), len(second)) < FEWEST:
+        return None
+    of_second = np.repeat([0, 1], [len(first), len(second)])
+    right = (_told_apart(np.concatenate([first, second]), of_second) > 0) == (of_second == 1)
+    return Distance(*_interval(right, of_second), len(right), ())
 
 
 def _row(text: str) -> list[float]:

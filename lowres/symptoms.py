@@ -92,8 +92,14 @@ class Cut:
     """Share of pieces."""
 
 
-def domain_shift(language: str, found: Distance | None) -> Symptom | None:
-    """How differently a target's test texts are written from the source's training texts."""
+def domain_shift(
+    language: str, found: Distance | None, pooled: float | None = None
+) -> Symptom | None:
+    """How differently a target's test texts are written from the source's training texts.
+
+    `pooled`: the same distance in the base's pooled vectors. It decides nothing: languages alone
+    are far from each other there.
+    """
     if found is None:
         return None
     verdict: Level = "no sign"
@@ -102,6 +108,8 @@ def domain_shift(language: str, found: Distance | None) -> Symptom | None:
     elif found.value > NEAR:
         verdict = "possible"
     told = f": {', '.join(found.apart)}" if found.apart and verdict != "no sign" else ""
+    if pooled is not None:
+        told += f"; {pooled:.2f} on the base's pooled vectors, which tell languages apart too"
     return Symptom(
         name="domain shift",
         language=language,
@@ -114,6 +122,7 @@ def domain_shift(language: str, found: Distance | None) -> Symptom | None:
         says=f"{_of(found.value, found.low, found.high)} of 2 from the source's training "
         f"texts{told}",
         advice=_advice("domain shift", verdict),
+        pooled=pooled,
     )
 
 

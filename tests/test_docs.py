@@ -148,6 +148,20 @@ def test_pages_of_the_menu_exist():
         assert (ROOT / "docs" / page).is_file(), page
 
 
+def test_every_page_of_the_menu_has_a_way_in():
+    """In the table of the first page; but for what other pages of it lead to."""
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("nav:")[1]
+    first = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\(([^)#]+\.md)", first))
+    missing = set(re.findall(r": (\S+\.md)", menu)) - linked - {"index.md"}
+    assert missing <= {
+        "reference/sweep.md", "reference/publish-faults.md", "explanation/language-adapters.md",
+    }  # fmt: skip
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for lever in ("train.strategy", "languages.shots", "train.augment", "translated"):
+        assert f"(`{lever}`)" in readme
+
+
 def test_commands_in_the_pages_exist():
     import typer.main
 

@@ -2,7 +2,7 @@
 
 In place of the real base stands a tiny random one, trained until it answers more than one class,
 so that each command takes seconds; all else runs as it is written. Lines of pip, make and
-accelerate are no commands of ours: `.ci/run` is `make quickstart` and `make test`, whose
+accelerate are no commands of ours: `.ci/run` has `make quickstart` and `make test`, whose
 set-up is the pip line, and test_distributed.py is about the third.
 """
 

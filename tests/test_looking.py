@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tiny_study
 from datasets import Dataset
 from test_few_shot import study
 
-from lowres import data, looking, pipeline, predictions, stats, symptoms
+from lowres import data, looking, pipeline, pooled, predictions, stats, symptoms
 from lowres.recipe import Recipe
 from lowres.results import Symptom
 from lowres.symptoms import Answered
 from lowres.tasks.classification import Options as Classification
+
+TAILS = ("", " xqzvwk", " jxqz kvwy zzqx")
+"""Letters that a tiny tokenizer has no long pieces for."""
 
 
 class Halves:
@@ -32,18 +37,33 @@ def of(rows: list[Symptom], name: str) -> dict[str, Symptom]:
 @pytest.mark.slow
 def test_a_run_looks_for_all_six(tmp_path: Path, tiny_base: Path) -> None:
     recipe = study(tmp_path, tiny_base, {"together": True, "epochs": 1}, shots=[6])
-    dev = tmp_path / "eng_Latn" / "dev.jsonl"
-    lines = dev.read_text(encoding="utf-8").splitlines()
-    assert len(lines) < symptoms.FEWEST, "of so few nothing would be said"
-    again = [json.dumps({**json.loads(line), "id": f"again {n}"}) for n, line in enumerate(lines)]
-    dev.write_text("\n".join([*lines, *again]) + "\n", encoding="utf-8")
+    evaluate = recipe.evaluate.model_copy(update={"baselines": ("probe",)})
+    recipe = recipe.model_copy(update={"evaluate": evaluate})
+    targets = {"swh_Latn", "yor_Latn"}
+    for n, language in enumerate(("eng_Latn", *sorted(targets))):
+        # of the few that the study has nothing is said
+        for split, count in (("dev", 18), ("test", 60)):
+            rows = tiny_study.examples("classification", count, 100 * n + count)
+            file = tmp_path / language / f"{split}.jsonl"
+            lines = [
+                # words of one to six letters, so that texts are cut coarsely and finely
+                json.dumps({"id": row["id"], "label": row["label"], "text": row["text"] + tail})
+                for row, tail in zip(rows, itertools.cycle(TAILS), strict=False)
+            ]
+            file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     out = tmp_path / "run"
     results = pipeline.run(recipe, out)
     found = results.symptoms
-    targets = {"swh_Latn", "yor_Latn"}
-    # twelve test texts are too few to say how they are written, and to cut into thirds
-    assert set(of(found, "negative transfer")) == set(of(found, "label shift")) == targets
+    assert tuple(dict.fromkeys(row.name for row in found)) == symptoms.NAMES
+    for name in ("negative transfer", "tokenisation", "label shift"):
+        assert set(of(found, name)) == targets
     assert set(of(found, "forgetting")) == set(of(found, "over-fitting")) == {"eng_Latn"}
+    shifts = of(found, "domain shift")
+    assert set(shifts) == {"eng_Latn", *targets}
+    # the probe has read all texts, so that their vectors are known
+    assert {code: row.pooled for code, row in shifts.items()} == pooled.read(
+        out / "evaluate" / "predictions"
+    )
     assert [row.name for row in found] == sorted(
         (row.name for row in found), key=symptoms.NAMES.index
     )
@@ -57,7 +77,9 @@ def test_a_run_looks_for_all_six(tmp_path: Path, tiny_base: Path) -> None:
     assert fitted.value == pytest.approx(gap_by_hand(recipe, out))
     # samples of what was learnt are in no table
     assert {s.language for s in results.scores} == {"eng_Latn", *targets}
-    assert "What went wrong" in (out / "report.html").read_text(encoding="utf-8")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "What went wrong" in page
+    assert "Not looked for" not in page
 
 
 def gap_by_hand(recipe: Recipe, out: Path) -> float:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from lowres import side_by_side
 from lowres.cli import app
 from lowres.errors import RunError
+from lowres.results import Stage
 
 
 def run_of(
@@ -58,23 +59,57 @@ def test_a_run_beside_itself(tmp_path):
         assert all(cell.p == 1 for cell in line.cells[1:])
 
 
-def test_strategies_stand_in_the_table(tmp_path):
+def trained(recipe, **keys):
+    return {**recipe, "train": {**recipe.get("train", {}), **keys}}
+
+
+def shown(runs):
+    done = CliRunner().invoke(app, ["compare", *map(str, runs)], env={"COLUMNS": "160"})
+    assert done.exit_code == 0, done.output
+    return [" ".join(row.split()) for row in done.output.splitlines()]
+
+
+def test_what_each_one_trained_stands_in_the_table(tmp_path):
     recipe = make_results().recipe
-    full = {**recipe, "train": {**recipe.get("train", {}), "strategy": {"name": "full"}}}
     before = {name: section for name, section in recipe.items() if name != "train"}
-    runs = [
-        run_of(tmp_path / "old", recipe=before),
-        run_of(tmp_path / "new", 0.9, recipe=full),
-    ]
-    assert side_by_side.compare(runs).strategies == ("lora", "full")
-    done = CliRunner().invoke(app, ["compare", *map(str, runs)])
-    said = done.output
-    assert done.exit_code == 0, said
-    rows = [" ".join(row.split()) for row in said.splitlines()]
-    at = rows.index("strategy lora full")
-    assert [row.rstrip("0123456789, ") for row in rows[at + 1 : at + 4]] == [
-        "seconds", "peak memory, MB", "trainable parameters",
-    ]  # fmt: skip
+    recipes = {
+        "lora": before,
+        "full, freeze embeddings": trained(
+            recipe, strategy={"name": "full"}, freeze={"embeddings": True, "layers": 0}
+        ),
+        "lora, decay 0.9, freeze 4": trained(
+            recipe,
+            strategy={"name": "lora"},
+            layer_decay=0.9,
+            freeze={"embeddings": False, "layers": 4},
+        ),
+        "gradual": trained(recipe, strategy={"name": "gradual"}, layer_decay=1.0),
+    }
+    runs = [run_of(tmp_path / str(n), recipe=r) for n, r in enumerate(recipes.values())]
+    assert side_by_side.compare(runs).strategies == tuple(recipes)
+    rows = shown(runs)
+    at = rows.index("strategy " + " ".join(recipes))
+    assert rows[at + 1].startswith("seconds to train")
+
+
+def test_seconds_and_memory_are_those_of_a_training(tmp_path):
+    """Not of baselines, controls and few-shot trainings, which other strategies do not have."""
+
+    def stages(gpu=None):
+        rows = [("train/1", 60, 900), ("train/2", 80, 1000), ("evaluate", 500, 4000)]
+        rows += [("controls/base-as-is/train/1", 700, 5000), ("shots/10: 9 trainings", 900, 6000)]
+        return [Stage(name=n, seconds=s, peak_mb=mb, gpu_mb=gpu) for n, s, mb in rows]
+
+    plain = [run_of(tmp_path / "a", stages=stages()), run_of(tmp_path / "b", 0.9, stages=[])]
+    found = side_by_side.compare(plain)
+    assert (found.seconds, found.peak_mb) == ((70, None), (950, None))
+    rows = shown(plain)
+    at = rows.index("seconds to train 70 –")
+    assert rows[at + 1] == "peak memory, MB 950 –"
+    assert rows[at + 2].startswith("trainable parameters"), "no row for a card that is not there"
+    card = run_of(tmp_path / "c", stages=stages(gpu=2345.6))
+    assert side_by_side.compare([plain[0], card]).gpu_mb == (None, 2345.6)
+    assert "GPU memory, MB – 2,346" in shown([plain[0], card])
 
 
 def test_what_cannot_be_compared(tmp_path):

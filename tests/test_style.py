@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
 from lowres import style
@@ -16,7 +17,7 @@ def written(count: int, seed: int, ending: str = ".") -> list[str]:
 
 
 def read(texts: list[str], script: str = "Latn") -> style.Written:
-    found = style.read(texts, script)
+    found = style.read(texts, [f"und_{script}"] * len(texts))
     assert found is not None
     return found
 
@@ -65,4 +66,41 @@ def test_the_same_texts_give_the_same_figure() -> None:
 
 @pytest.mark.parametrize("texts", [[], ["", " "] * 50, written(style.FEWEST - 1, 1)])
 def test_of_too_few_texts_nothing_is_said(texts: list[str]) -> None:
-    assert style.read(texts, "Latn") is None
+    assert style.read(texts, ["und_Latn"] * len(texts)) is None
+
+
+def test_several_sources_count_together() -> None:
+    """Whichever stands first: what one of them lacks is compared in none."""
+    latin = [f"The {text}" for text in written(100, 1)]
+    thai = [text.replace(".", "").replace(",", "").lower() for text in written(100, 2)]
+    both = [*latin, *thai]
+    for texts, codes in (
+        (both, ["eng_Latn"] * 100 + ["tha_Thai"] * 100),
+        (both[::-1], ["tha_Thai"] * 100 + ["eng_Latn"] * 100),
+    ):
+        found = style.read(texts, codes)
+        assert found is not None
+        assert (found.cased, found.phrased) == (False, False)
+    # of one language alone half the texts would be enough for capitals
+    assert read(both).cased
+    assert read(both).phrased
+
+
+def test_each_source_has_its_own_usual_length() -> None:
+    texts = ["word " * 5] * 30 + ["word " * 50] * 30
+    length = style._NAMES.index("length")
+    apart = style.read(texts, ["eng_Latn"] * 30 + ["kin_Latn"] * 30)
+    assert apart is not None
+    assert not apart.rows[:, length].any()
+    assert read(texts).rows[:, length].any()
+
+
+def test_vectors_have_a_distance_too() -> None:
+    draw = np.random.default_rng(0)
+    first, second = draw.normal(size=(2, 60, 8))
+    near, far = style.of_vectors(first, second), style.of_vectors(first, second + 5)
+    assert near is not None
+    assert far is not None
+    assert near.value < 0.6
+    assert (far.value, far.n, far.apart) == (2.0, 120, ())
+    assert style.of_vectors(first, second[: style.FEWEST - 1]) is None

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from results_factory import make_results
+from test_report import Page, render
 
 from lowres import doubts, pipeline, stats, symptoms
 from lowres.label_shift import counted, label_shift
@@ -42,6 +43,16 @@ def test_domain_shift_by_its_interval(distance, verdict):
     assert bool(found.advice) == (verdict != "no sign")
     assert ("more emoji" in found.says) == (verdict != "no sign")
     assert symptoms.domain_shift("swh_Latn", None) is None
+
+
+def test_the_distance_of_vectors_is_said_and_decides_nothing():
+    near = Distance(0.3, 0.1, 0.5, 500, ())
+    found = symptoms.domain_shift("swh_Latn", near, 1.98)
+    assert (found.verdict, found.value, found.pooled) == ("no sign", 0.3, 1.98)
+    assert found.says.endswith(
+        "; 1.98 on the base's pooled vectors, which tell languages apart too"
+    )
+    assert symptoms.domain_shift("swh_Latn", near).pooled is None
 
 
 def test_negative_transfer_names_the_rival_that_is_sure():
@@ -225,6 +236,36 @@ def test_lines_put_what_is_strongest_first():
     assert (len(line.possible), line.looked_at) == (1, 3)
     assert line.advice
     assert doubts.of([]) == []
+
+
+def test_what_was_not_looked_for_says_why():
+    seen = [far(1.3, 1.2, 1.4)]
+    reasons = dict(doubts.not_looked_for(make_results(symptoms=seen)))
+    assert list(reasons) == [name for name in symptoms.NAMES if name != "domain shift"]
+    assert reasons["forgetting"] == "no control (adapt.controls) and no shots (languages.shots)"
+    assert "evaluate.baselines" in reasons["negative transfer"]
+    recipe = make_results().recipe
+    few = {**recipe, "languages": {**recipe["languages"], "shots": [0, 10]}}
+    reasons = dict(doubts.not_looked_for(make_results(symptoms=seen, recipe=few)))
+    assert "few_shot.together" in reasons["forgetting"]
+    none = [seed.model_copy(update={"status": "nan"}) for seed in make_results().seeds]
+    reasons = dict(doubts.not_looked_for(make_results(symptoms=seen, seeds=none)))
+    assert reasons["over-fitting"] == reasons["tokenisation"] == "no seed can be trusted"
+    # a target's labels are what they are, whatever came out of training
+    assert "trusted" not in reasons["label shift"]
+    assert doubts.not_looked_for(make_results()) == []
+
+
+def test_every_symptom_has_its_figure_and_what_was_not_looked_for_its_reason(tmp_path):
+    rows = [far(0.31, 0.17, 0.45), far(1.82, 1.75, 1.91)]
+    text = " ".join(Page(render(tmp_path, symptoms=rows)).text.split())
+    # nothing wrong, and still a figure, its interval, n and what was measured
+    table = text.partition("All figures")[2]
+    assert "no sign0.31 (95% 0.17 to 0.45) of 2 from the source's training texts" in table
+    assert table.index("1.82 (95% 1.75 to 1.91)") < table.index("0.31 (95%")
+    assert table.count("(proxy A-distance of how the texts are written)500") == 2
+    assert "Not looked for, forgetting: no control (adapt.controls) and no shots" in text
+    assert "Not looked for, domain shift" not in text
 
 
 def test_nothing_is_shown_of_a_run_that_was_not_looked_at():
