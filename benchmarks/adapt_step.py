@@ -10,14 +10,13 @@ loss as transformers makes them. The head's biases are zero: peft 0.21 leaves th
 `trainable_token_indices` (huggingface/peft#3649), and its loss would be another. LoRA, weights,
 lines, masks and optimizer are the same, dropout is off. Each side is a process of its own; they
 take turns, step by step, the first of which is not timed. "Extra memory" is the highest resident
-size of the process less that of the loaded model. Losses are those of every step, so that the
-updates are compared too.
+size of the process less that of the loaded model, on a GPU what torch reserves of it. Losses are
+those of every step, so that the updates are compared too.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import multiprocessing
 import random
 import statistics
@@ -100,7 +99,8 @@ def fill_lora(network: Any) -> list[Any]:
     )
     generator = torch.Generator().manual_seed(1)
     for _, parameter in found:
-        parameter.data = 0.02 * torch.randn(parameter.shape, generator=generator)
+        drawn = 0.02 * torch.randn(parameter.shape, generator=generator)
+        parameter.data = drawn.to(parameter.device)
     return [parameter for _, parameter in found]
 
 
@@ -111,13 +111,13 @@ class Lowres:
         from lowres import lora, model
         from lowres import rows as new_rows
         from lowres.bases import LocatedBase
-        from lowres.hardware import Hardware
+        from lowres.hardware import detect
         from lowres.material import LanguageText
         from lowres.objectives import Job, mlm
         from lowres.recipe import Base
         from lowres.recipe_text import Adapt
 
-        self.hardware = Hardware("cpu", asked.precision)
+        self.hardware = detect(asked.precision)
         located = LocatedBase("base", str(folder), None, None, "folder")
         base = Base(name="base", quantization="none")
         encoder, full = model.load_encoder(located, base, self.hardware, masked_lm=True)
@@ -149,10 +149,10 @@ class Peer:
         from transformers import AutoModelForMaskedLM
 
         from lowres import bases, quiet
-        from lowres.hardware import Hardware
+        from lowres.hardware import detect
         from lowres.objectives._masking import Masking
 
-        self.hardware = Hardware("cpu", asked.precision)
+        self.hardware = detect(asked.precision)
         full: Any = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32)
         full.resize_token_embeddings(asked.pieces + NEW, mean_resizing=False)
         with torch.no_grad():
@@ -165,6 +165,7 @@ class Peer:
         )  # fmt: skip
         with quiet.peft():
             self.network = get_peft_model(full, config)
+        self.network.to(self.hardware.device)
         self.lora = fill_lora(self.network)
         named = self.network.named_parameters()
         self.rows = [p for n, p in named if p.requires_grad and "lora_" not in n]
@@ -179,12 +180,11 @@ class Peer:
 
         generator = np.random.default_rng((1, MASKS, step))
         shown, hidden = self.masking.draw(self.lines, generator)
-        ids = torch.from_numpy(np.stack(shown))
+        ids = self.hardware.moved(torch.from_numpy(np.stack(shown)))
         labels = np.where(np.stack(hidden), np.stack(self.lines), -100)
+        wanted = self.hardware.moved(torch.from_numpy(labels))
         with self.hardware.autocast():
-            out = self.network(
-                input_ids=ids, attention_mask=torch.ones_like(ids), labels=torch.from_numpy(labels)
-            )
+            out = self.network(input_ids=ids, attention_mask=torch.ones_like(ids), labels=wanted)
         loss: torch.Tensor = out.loss
         return loss
 
@@ -199,9 +199,7 @@ def serve(side: str, folder: str, asked: argparse.Namespace, pipe: Any) -> None:
     for parameter in made.network.parameters():
         parameter.sum()
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
-    gc.collect()
-    alone.peak_from_here()
-    loaded_mb = alone.status_mb("VmRSS")
+    loaded_mb = alone.held_from_here()
     pipe.send({"loaded_mb": loaded_mb, "trained": [sum(p.numel() for p in made.rows)]})
     while (step := pipe.recv()) is not None:
         wall, processor = time.perf_counter(), time.process_time()
@@ -210,12 +208,14 @@ def serve(side: str, folder: str, asked: argparse.Namespace, pipe: Any) -> None:
         torch.nn.utils.clip_grad_norm_([*made.lora, *made.rows], 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         pipe.send(
             {
                 "seconds": time.perf_counter() - wall,
                 "processor_s": time.process_time() - processor,
                 "loss": float(loss.detach()),
-                "extra_mb": alone.peak_mb() - loaded_mb,
+                "extra_mb": alone.most_held() - loaded_mb,
             }
         )
 

@@ -4,13 +4,13 @@
     python benchmarks/all.py --quick                 # each within a minute, into runs/benchmarks
     python benchmarks/all.py --only overhead         # also what half an hour has no room for
     python benchmarks/all.py --long                  # without what makes them short: hours
-    python benchmarks/all.py --write-docs            # runs nothing: results into the page's tables
+    python benchmarks/all.py --write-docs            # runs nothing: results into the pages' tables
 
 Each script's table goes to the terminal and, with machine, command and date, as JSON into
 benchmarks/results/<script>.json; README.md there shows them all. A script that fails is named at
 the end and leaves the figures of an earlier run where they are; the others go on, and the exit
-status is then 1. `--write-docs` rewrites the blocks `<!-- bench: NAME -->` ... `<!-- /bench -->` of
-docs/performance.md.
+status is then 1. `--write-docs` rewrites README.md, and the blocks `<!-- bench: NAME -->` ...
+`<!-- /bench -->` of every page under docs/.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import tables
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "benchmarks"
 RESULTS = SCRIPTS / "results"
-PAGE = ROOT / "docs" / "performance.md"
+DOCS = ROOT / "docs"
 BLOCK = re.compile(r"<!-- bench: (\w+) -->\n.*?<!-- /bench -->", re.DOTALL)
 
 
@@ -54,7 +54,7 @@ BENCHES = (
     Bench("packing"),
     Bench("base_memory"),
     Bench("large_memory"),
-    Bench("finetune", ("--scores",)),
+    Bench("finetune", ("--scores",), short=("--rounds", "2")),
     Bench("end_to_end", short=("--sides", "lowres", "best")),
     Bench("adapt_step", short=("--batch", "8", "--steps", "2")),
     Bench("predict", short=("--sentences", "300")),
@@ -63,7 +63,7 @@ BENCHES = (
     Bench("plan_accuracy", asked_for=True),
     Bench("plan_held_out", asked_for=True),
     Bench("many_seeds", short=("--share", "8"), asked_for=True),
-    Bench("adapters_side"),
+    Bench("adapters_side", asked_for=True),  # without its environment it has no rows
     Bench("compile"),
     Bench("gpu"),
 )
@@ -115,8 +115,7 @@ def keep(folder: Path, bench: Bench, words: Sequence[str], limit_s: float, scrip
         found["failed"] = {**about, "because": str(error)}
     else:
         found["seconds"] = round(time.monotonic() - start, 1)
-    folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    tables.write(file, found)
     print("\n".join(shown(bench.name, found)) + "\n", flush=True)
     return "failed" not in found
 
@@ -145,19 +144,20 @@ def table(found: dict[str, Any]) -> list[str]:
     return [*lines, "", f"`{found['command']}`, {found['date']}{took}; {place}."]
 
 
-def summary(folder: Path) -> None:
+def summary(folder: Path) -> str:
     """README.md of the results: all tables, in the order in which they are made."""
     lines = [
         "# What was measured",
         "",
-        "Written by `make bench` (`python benchmarks/all.py`); what the figures mean stands in",
-        "docs/performance.md, how each is taken in the docstring of its script. Ranges in brackets",
-        "are the lowest and the highest; the ratio is the first column by the second.",
+        "Each table names the command that made it, of which `make bench` runs most, some of them",
+        "shortened; this page is written by `python benchmarks/all.py`. What the figures mean",
+        "stands in docs/performance.md, how each is taken in the docstring of its script. Brackets",
+        "hold the lowest and the highest; the ratio is the first column by the second.",
     ]
     for bench in BENCHES:
         if found := read(folder / f"{bench.name}.json"):
             lines += ["", *shown(bench.name, found)]
-    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return "\n".join(lines) + "\n"
 
 
 def page_with_tables(page: str, folder: Path) -> str:
@@ -169,6 +169,16 @@ def page_with_tables(page: str, folder: Path) -> str:
         return "\n".join([f"<!-- bench: {match[1]} -->", *lines, "<!-- /bench -->"])
 
     return BLOCK.sub(block, page)
+
+
+def pages(folder: Path) -> dict[Path, str]:
+    """What shows results, and as it should read: their README.md, and every page with a block."""
+    found = {folder / "README.md": summary(folder)}
+    for page in sorted(DOCS.rglob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if BLOCK.search(text):
+            found[page] = page_with_tables(text, folder)
+    return found
 
 
 def main(given: Sequence[str] | None = None, scripts: Path = SCRIPTS) -> int:
@@ -186,8 +196,8 @@ def main(given: Sequence[str] | None = None, scripts: Path = SCRIPTS) -> int:
     parser.add_argument("--write-docs", action="store_true")
     asked = parser.parse_args(given)
     if asked.write_docs:
-        text = page_with_tables(PAGE.read_text(encoding="utf-8"), asked.out or RESULTS)
-        PAGE.write_text(text, encoding="utf-8")
+        for page, text in pages(asked.out or RESULTS).items():
+            page.write_text(text, encoding="utf-8")
         return 0
     # figures of a first look must not stand where people look for the measured ones
     folder: Path = asked.out or (ROOT / "runs" / "benchmarks" if asked.quick else RESULTS)
@@ -202,7 +212,7 @@ def main(given: Sequence[str] | None = None, scripts: Path = SCRIPTS) -> int:
             limit_s = asked.limit_s or (14_400 if asked.long or bench.asked_for else 1_200)
             if not keep(folder, bench, words, limit_s, scripts):
                 failed.append(bench.name)
-            summary(folder)
+            (folder / "README.md").write_text(summary(folder), encoding="utf-8")
     print(f"results: {folder}", file=sys.stderr)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

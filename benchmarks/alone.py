@@ -10,7 +10,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,14 +62,63 @@ def settled() -> float:
     return status_mb("VmRSS")
 
 
-def peak_mb() -> float:
-    """The most that this process has held since `peak_from_here`, or since it began."""
-    return status_mb("VmHWM")
+def held_from_here() -> float:
+    """MB that are held now, by the process or on its GPU; the peak begins again."""
+    if not _on_gpu():
+        before = settled()
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+        return before
+    import torch
+
+    reserved = _reserved()
+    torch.cuda.reset_peak_memory_stats()
+    return reserved
 
 
-def peak_from_here() -> None:
-    """The peak begins again at what is held now."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+def most_held() -> float:
+    """The peak since then, or since the process began, MB: of resident memory, or on a GPU of what
+    torch reserved of it."""
+    if not _on_gpu():
+        return status_mb("VmHWM")
+    import torch
+
+    return torch.cuda.max_memory_reserved() / 2**20
+
+
+def kept_mb(tensors: Iterable[Any] = ()) -> float:
+    """MB that nobody but this process can free: on a GPU what torch has reserved; on a processor
+    anonymous memory, and those of `tensors` that are mapped from a file, which they need. Other
+    pages of a mapped file are resident as long as the system has no better use for them."""
+    if _on_gpu():
+        return _reserved()
+    settled()
+    return status_mb("RssAnon") + mapped_mb(tensors)
+
+
+def mapped_mb(tensors: Iterable[Any]) -> float:
+    """MB of tensors of a processor that lie in files which are mapped into memory."""
+    lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    # address, rights, offset, device, inode, path: anonymous memory has inode 0
+    fields = [line.split(maxsplit=5) for line in lines]
+    places = [[int(end, 16) for end in one[0].split("-")] for one in fields if one[4] != "0"]
+    found = {tensor.data_ptr(): tensor.nbytes for tensor in tensors}
+    inside = (n for at, n in found.items() if any(first <= at < end for first, end in places))
+    return sum(inside) / 2**20
+
+
+def _on_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _reserved() -> float:
+    """MB of the GPU, once what is free has been given back."""
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
+    return torch.cuda.memory_reserved() / 2**20
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ on every linear layer. The peer is `plain_script.py` with its best options in th
 bits with `prepare_model_for_kbit_training`. Each side is a process that may take no more of the
 card than a T4 has free, 14.6 GB (`torch.cuda.set_per_process_memory_fraction`); the figures are
 sentences a second of whole epochs by the clock, their first steps with them, and the most that
-torch reserved. A side that does not fit has no figure. Written without a GPU at hand: not run yet.
+torch reserved. A side that does not fit has no figure, and a format that the card lacks no row.
+Written without a GPU at hand: not run yet.
 """
 
 from __future__ import annotations
@@ -25,6 +26,14 @@ from plan_accuracy import Case, make_base, make_data, ready, recipe_of
 
 T4_BYTES = int(14.6 * 2**30)
 FORMATS = ("fp16", "bf16", "8bit")
+
+
+def missing(form: str, capability: tuple[int, int]) -> bool:
+    """Whether a card of this compute capability lacks a format: nothing is trained in it then."""
+    from lowres import doctor
+
+    known = {"bf16": doctor.bf16_supported, "8bit": doctor.int8_supported}
+    return form in known and not known[form](capability)
 
 
 def side(name: str, form: str, steps: int, base: str, folder: str) -> tuple[float, float] | None:
@@ -99,6 +108,9 @@ def main() -> None:
         base = Path(folder) / "base"
         alone.call(make_base, base, "base", 2 if asked.quick else None)
         for form in FORMATS[1:2] if asked.quick else FORMATS:
+            if missing(form, torch.cuda.get_device_capability()):
+                notes.append(f"{form}: missing there")
+                continue
             found: dict[str, Any] = {}
             for name in ("lowres", "peer"):
                 with tempfile.TemporaryDirectory() as work:

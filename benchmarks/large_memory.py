@@ -7,8 +7,9 @@
 
 Random weights in the shape of XLM-R-large, 250,002 rows; sentences of 128 tokens, classification,
 LoRA of rank 16 on every linear layer, gradient checkpointing, a whole batch of 16 in one forward
-pass. The figure is the most that a process held from loading on, beyond what it held with all
-libraries imported and a tiny model trained in the same way ("import baseline"). The peer is
+pass. The figure is the most that a process held from loading on (on a GPU: that torch reserved of
+it), beyond what it held with all libraries imported and a tiny model trained in the same way
+("import baseline"), once a side. The peer is
 `plain_script.py` with its best options: `BitsAndBytesConfig(load_in_8bit=True)`,
 `prepare_model_for_kbit_training`, bf16.
 """
@@ -57,8 +58,7 @@ def side(name: str, case: Case, base: str, folder: str, profile: bool) -> float:
     make_data(top / "tiny-data", WARM)
     train(WARM, top / "tiny", top / "tiny-data", top / "tiny-run")
     make_data(top / "data", case)
-    before = alone.settled()
-    alone.peak_from_here()
+    before = alone.held_from_here()
     if profile:
         from alive import Alive
 
@@ -67,7 +67,7 @@ def side(name: str, case: Case, base: str, folder: str, profile: bool) -> float:
         print("\n".join(alive.report()), file=sys.stderr)
     else:
         train(case, Path(base), top / "data", top / "run")
-    return alone.peak_mb() - before
+    return alone.most_held() - before
 
 
 def main() -> None:
@@ -87,7 +87,7 @@ def main() -> None:
                 found[name] = alone.call(side, name, case, str(base), work, asked.profile)
             print(f"{name}: {found[name]:,.0f} MB", file=sys.stderr, flush=True)
     rows = [tables.row(f"{layers} layers", "MB", found.get("lowres"), found.get("peer"))]
-    tables.show(rows, asked.json, ("lowres, 8-bit", "bitsandbytes + peft"))
+    tables.show(rows, asked.json, ("lowres, 8-bit", "bitsandbytes + peft"), [tables.ONCE])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +43,8 @@ def study(epochs: int) -> Any:
 
 def whole(known: tuple[Any, ...], shared: Any) -> float:
     """Processor seconds of one seed as a run trains it."""
+    from steps import now
+
     from lowres import train
     from lowres.progress import Silent
     from lowres.source_dev import SourceDev
@@ -53,11 +54,11 @@ def whole(known: tuple[Any, ...], shared: Any) -> float:
     SourceDev.collapsed = lambda *given: judged(*given) and False  # type: ignore[method-assign]
     recipe, labelled, located, machine = known
     with tempfile.TemporaryDirectory() as folder:
-        start = time.process_time()
+        start = now()
         train.train(
             recipe, 1, labelled, located, machine, Path(folder), Silent(), shared=shared
         )  # fmt: skip
-        spent = time.process_time() - start
+        spent = now() - start
     SourceDev.collapsed = judged  # type: ignore[method-assign]
     return spent
 
@@ -65,6 +66,7 @@ def whole(known: tuple[Any, ...], shared: Any) -> float:
 def bare(known: tuple[Any, ...], shared: Any) -> float:
     """Processor seconds of the same steps in a loop of their own."""
     import torch
+    from steps import now
     from transformers import get_linear_schedule_with_warmup, set_seed
 
     from lowres import lora
@@ -74,7 +76,7 @@ def bare(known: tuple[Any, ...], shared: Any) -> float:
 
     recipe, labelled, located, machine = known
     options = recipe.train
-    start = time.process_time()
+    start = now()
     set_seed(1)
     tokenizer = shared.tokenizer(located)
     base = shared.base(located, recipe.base, recipe.task, labelled.labels, machine)
@@ -98,6 +100,7 @@ def bare(known: tuple[Any, ...], shared: Any) -> float:
         for first in range(0, len(indices), BATCH):
             batch = collate([rows[i] for i in indices[first : first + BATCH]])
             batch.pop("lengths")
+            batch = {name: machine.moved(tensor) for name, tensor in batch.items()}
             labels = batch.pop("labels")
             with machine.autocast():
                 loss = loss_of(network(**batch), labels, None)
@@ -107,7 +110,7 @@ def bare(known: tuple[Any, ...], shared: Any) -> float:
             schedule.step()
             optimizer.zero_grad()
         dev.score(network)
-    return time.process_time() - start
+    return now() - start
 
 
 def main() -> None:

@@ -4,6 +4,7 @@
     python benchmarks/plan_accuracy.py --quick     # the two smallest, five steps each
     python benchmarks/plan_accuracy.py --only large
     python benchmarks/plan_accuracy.py --again     # measures nothing: plans beside results/
+    python benchmarks/plan_accuracy.py --again --keep    # the same, into results/
     python benchmarks/plan_accuracy.py --json
 
 Each is a recipe of a few steps, trained by `train.train` with its passes over source dev, in a
@@ -16,7 +17,6 @@ reserved of it (not run yet: no GPU was at hand). Planned is what `lowres plan` 
 
 from __future__ import annotations
 
-import gc
 import json
 import random
 import sys
@@ -44,6 +44,7 @@ WORDS = (
     "come",
     "again",
 )
+KEPT = tables.ROOT / "benchmarks" / "results" / "plan_accuracy.json"
 
 
 @dataclass(frozen=True)
@@ -204,37 +205,14 @@ def side(case: Case, base: str, folder: str) -> dict[str, Any]:
     recipe = recipe_of(case, base, top / "data")
     stage = stage_of(recipe)
     train = ready(recipe, top / "run")
-    before = held_from_here()
+    before = alone.held_from_here()
     train()
     return {
-        "measured": most_held() - before,
+        "measured": alone.most_held() - before,
         "planned": planned(stage),
         "before": before,
         "parts": stage.parts,
     }
-
-
-def held_from_here() -> float:
-    """MB that are held now, by the process or on its GPU; the peak begins again."""
-    import torch
-
-    if not torch.cuda.is_available():
-        before = alone.settled()
-        alone.peak_from_here()
-        return before
-    gc.collect()
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    return torch.cuda.memory_reserved() / 2**20
-
-
-def most_held() -> float:
-    """The peak since then, MB."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_reserved() / 2**20
-    return alone.peak_mb()
 
 
 def measured(case: Case, base: str) -> dict[str, Any]:
@@ -252,7 +230,7 @@ def measured(case: Case, base: str) -> dict[str, Any]:
 
 def again(cases: Sequence[Case], work: Path) -> list[dict[str, Any]]:
     """Cases as they are planned now, beside what benchmarks/results/ has measured of them."""
-    kept = json.loads((tables.ROOT / "benchmarks/results/plan_accuracy.json").read_text("utf-8"))
+    kept = json.loads(KEPT.read_text(encoding="utf-8"))
     measured_then = {row["name"]: row["peer"] for row in kept["rows"]}
     rows = []
     for number, case in enumerate(cases):
@@ -282,12 +260,19 @@ def all_measured(cases: Sequence[Case]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = tables.arguments(__doc__)
     parser.add_argument("--again", action="store_true", help="plan only")
+    parser.add_argument("--keep", action="store_true", help="with --again: into benchmarks/results")
     parser.add_argument("--only", default="", help="configurations whose name holds this")
     asked = parser.parse_args()
+    if asked.keep and (asked.quick or not asked.again):
+        parser.error("--keep goes with --again, and with all configurations")
     cases = [replace(case, steps=5) for case in CASES[:2] if asked.quick] or CASES
     if asked.again:
         with tempfile.TemporaryDirectory() as name:
             rows = again(cases, Path(name))
+        if asked.keep:
+            kept = json.loads(KEPT.read_text(encoding="utf-8"))
+            words = "python benchmarks/plan_accuracy.py, then --again"
+            tables.write(KEPT, {**kept, "command": words, "notes": [FITTED], "rows": rows})
     else:
         rows = all_measured([case for case in cases if asked.only in case.name])
     tables.show(rows, asked.json, ("planned", "measured"), [FITTED])

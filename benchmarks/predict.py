@@ -8,7 +8,7 @@
 
 All in one process, in turns; figures are medians (lowest to highest) over the rounds. Sentences are
 those of SIB-200 in $LOWRES_DATA (default ../shared/data). The adapter is fresh: its head is random,
-its work the same.
+its work the same. Memory is the process', with a GPU too.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def fresh_adapter(folder: Path, base: str, quantization: str, max_tokens: int) -
     import torch
 
     from lowres import adapter_files, bases, lora, model
-    from lowres.hardware import Hardware
+    from lowres.hardware import detect
     from lowres.recipe import Base, Lora
     from lowres.tasks.classification import Options
 
     task, located = Options(name="classification"), bases.locate(base)
     options = Base(name=base, quantization=quantization)  # type: ignore[arg-type]
     torch.manual_seed(1)
-    network = model.load_base(located, options, task, LABELS, Hardware("cpu", "fp32"))
+    network = model.load_base(located, options, task, LABELS, detect("fp32"))
     made = lora.attach(network, Lora(), task, base)
     with torch.no_grad():
         for name, parameter in made.named_parameters():
@@ -70,7 +70,7 @@ def fresh_adapter(folder: Path, base: str, quantization: str, max_tokens: int) -
     return folder
 
 
-def plain(folder: Path, base: str) -> tuple[Any, Any]:
+def plain(folder: Path, base: str, device: str) -> tuple[Any, Any]:
     """As docs/how-to/use-an-adapter.md says for transformers and peft alone."""
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -80,7 +80,7 @@ def plain(folder: Path, base: str) -> tuple[Any, Any]:
     path = bases.locate(base).path
     network = AutoModelForSequenceClassification.from_pretrained(path, num_labels=len(LABELS))
     tokenizer = AutoTokenizer.from_pretrained(path)
-    return PeftModel.from_pretrained(network, str(folder)).eval(), tokenizer
+    return PeftModel.from_pretrained(network, str(folder)).eval().to(device), tokenizer
 
 
 def bare_loop(
@@ -122,11 +122,12 @@ def speed(given: argparse.Namespace) -> None:
         adapter = predict.load(folder)
         if given.precision != "auto":
             adapter = replace(adapter, hardware=detect(given.precision))
-        network, tokenizer = plain(folder, given.base)
+        device = adapter.hardware.device
+        network, tokenizer = plain(folder, given.base, device)
         same = network
         if given.quantization != "none":
             same = predict.load(folder).network
-        pipe = pipeline("text-classification", model=same, tokenizer=tokenizer, device="cpu")
+        pipe = pipeline("text-classification", model=same, tokenizer=tokenizer, device=same.device)
         loop = bare_loop(same, tokenizer, adapter.hardware, given.max_tokens, given.batch)
         systems: dict[str, Callable[[list[str]], Any]] = {
             "lowres": lambda lines: adapter.predict(lines),

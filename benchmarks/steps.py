@@ -12,6 +12,14 @@ import torch
 from transformers import TrainerCallback
 
 
+def now() -> float:
+    """Seconds of the processor, or with a GPU of the clock once the GPU is through."""
+    if not torch.cuda.is_available():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.monotonic()
+
+
 class Clock(TrainerCallback):
     """Runs from where an epoch begins to the end of its last step, over whole epochs: the first
     steps, in which kernels are compiled and the longest batches may come, are in it on every side;
@@ -23,26 +31,20 @@ class Clock(TrainerCallback):
         self._start = self._end = 0.0
         self._on_gpu = torch.cuda.is_available()
 
-    def _now(self) -> float:
-        if not self._on_gpu:
-            return time.process_time()
-        torch.cuda.synchronize()
-        return time.monotonic()
-
     def on_epoch_begin(self, *_: Any, **__: Any) -> None:
         """Called by Trainer."""
-        self._start = self._now()
+        self._start = now()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         """Called by Trainer."""
         self.steps += 1
         if not self._on_gpu:  # each look would wait for a GPU
-            self._end = self._now()
+            self._end = now()
 
     def on_epoch_end(self, *_: Any, **__: Any) -> None:
         """Called by Trainer, before it evaluates."""
         if self._on_gpu:
-            self._end = self._now()
+            self._end = now()
         self.seconds += self._end - self._start
 
 

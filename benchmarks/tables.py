@@ -18,6 +18,8 @@ DATA = Path(os.environ.get("LOWRES_DATA", ROOT.parent / "shared" / "data")).reso
 FIGURES = ("lowres", "peer", "ratio")
 KEYS = ("name", "unit", *FIGURES)
 """Of a row; a row of several measurements has `lowres_range` and `peer_range` beside them."""
+ONCE = "measured once a side: how far another run would be from it is not known"
+"""A note for tables that are so."""
 
 
 def arguments(doc: str | None) -> argparse.ArgumentParser:
@@ -143,6 +145,12 @@ def checked(text: str) -> dict[str, Any]:
         if wrong := [k for k in FIGURES if not isinstance(one[k], int | float | None)]:
             raise ValueError(f"{one['name']}: {wrong[0]} is no number: {one[wrong[0]]!r}")
     return found
+
+
+def write(file: Path, found: dict[str, Any]) -> None:
+    """Keep a result: what `checked` gives, with command and date."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _rounded(value: float | None) -> float | None:

@@ -151,12 +151,30 @@ def test_tables_go_into_the_marked_blocks_of_a_page(driver, scripts, tmp_path):
     assert driver.page_with_tables(found, tmp_path / "out") == found
 
 
-def test_the_page_shows_the_results_that_are_committed(driver):
-    page = driver.PAGE.read_text(encoding="utf-8")
-    assert driver.BLOCK.search(page)
-    assert driver.page_with_tables(page, driver.RESULTS) == page, (
-        "python benchmarks/all.py --write-docs"
-    )
+def test_pages_show_the_results_that_are_committed(driver):
+    pages = driver.pages(driver.RESULTS)
+    named = {str(page.relative_to(ROOT)) for page in pages}
+    assert named >= {"benchmarks/results/README.md", "docs/performance.md"}
+    assert "docs/explanation/eight-bit.md" in named
+    for page, text in pages.items():
+        assert page.read_text(encoding="utf-8") == text, "python benchmarks/all.py --write-docs"
+
+
+def test_write_docs_writes_every_page_with_a_block(driver, scripts, tmp_path, monkeypatch):
+    out, docs = tmp_path / "out", tmp_path / "docs"
+    run(driver, scripts, out)
+    (out / "README.md").unlink()
+    (docs / "deep").mkdir(parents=True)
+    block = "<!-- bench: packing -->\nold\n<!-- /bench -->\n"
+    marked = [docs / "one.md", docs / "deep" / "two.md"]
+    for page in marked:
+        page.write_text(block, encoding="utf-8")
+    (docs / "plain.md").write_text("old\n", encoding="utf-8")
+    monkeypatch.setattr(driver, "DOCS", docs)
+    assert driver.main(["--write-docs", "--out", str(out)]) == 0
+    for page in (*marked, out / "README.md"):
+        assert "| a step, s | 1.000 | 2.000 | 0.500 |" in page.read_text(encoding="utf-8")
+    assert (docs / "plain.md").read_text(encoding="utf-8") == "old\n"
 
 
 @pytest.mark.parametrize(
@@ -171,6 +189,13 @@ def test_what_half_an_hour_has_no_room_for_is_asked_for(
     monkeypatch.setattr(driver, "keep", lambda folder, bench, *_: asked.append(bench.name) or True)
     assert driver.main([*words, "--out", str(tmp_path / "out")], scripts) == 0
     assert ("overhead" in asked, "packing" in asked) == (among, "--only" not in words)
+    assert ("adapters_side" in asked) == (words in (["--long"], ["--quick"]))
+
+
+def test_make_bench_trains_less_than_what_is_committed(driver):
+    (bench,) = (bench for bench in driver.BENCHES if bench.name == "finetune")
+    assert driver.command(bench, quick=False, long=False)[-2:] == ["--rounds", "2"]
+    assert driver.command(bench, quick=False, long=True)[2:] == ["--scores"]
 
 
 def test_every_script_of_the_driver_has_the_common_format(driver):
@@ -192,6 +217,60 @@ def test_a_side_that_dies_is_an_error(tables):
     alone = importlib.import_module("alone")
     with pytest.raises(RuntimeError, match="leave: its process ended with 9"):
         alone.call(leave)
+
+
+def test_what_a_process_keeps_is_less_than_what_is_resident(tables, tmp_path):
+    """A file of 64 MB that is mapped and read whole; of its two tensors one is still there."""
+    import numpy as np
+    import torch
+
+    alone = importlib.import_module("alone")
+    file = tmp_path / "weights"
+    np.ones(16 * 2**20, dtype=np.float32).tofile(file)
+    kept, resident = alone.kept_mb(), alone.held_from_here()
+    mapped = torch.from_numpy(np.memmap(file, dtype=np.float32, mode="c"))
+    made = torch.ones(4 * 2**20)
+    assert float(mapped.amax()) == float(made.amax())
+    left = mapped[: 8 * 2**20]
+    assert alone.mapped_mb([left, made]) == 32
+    assert alone.kept_mb([left, made]) - kept == pytest.approx(48, abs=4)
+    assert alone.held_from_here() - resident == pytest.approx(80, abs=4)
+    more = torch.ones(8 * 2**20)
+    del more
+    assert alone.most_held() - resident == pytest.approx(112, abs=4)
+
+
+@pytest.mark.parametrize(
+    ("capability", "lacks"), [((7, 0), ["bf16", "8bit"]), ((7, 5), ["bf16"]), ((8, 0), [])]
+)
+def test_a_format_that_a_card_lacks_is_no_lack_of_memory(tables, capability, lacks):
+    gpu = importlib.import_module("gpu")
+    assert [form for form in gpu.FORMATS if gpu.missing(form, capability)] == lacks
+
+
+def test_a_side_without_scores_is_said_to_have_none(tables):
+    finetune = importlib.import_module("finetune")
+    scored = {"rate": 1.0, "peak": 1.0, "dev": 0.5, "test": 0.5}
+    found = {"lowres": [scored] * 3, "best": [scored] * 3}
+    assert not [note for note in finetune.notes(found) if "no scores" in note]
+    found["defaults"] = [{"rate": 1.0, "peak": 1.0}] * 3
+    assert [note for note in finetune.notes(found) if "no scores" in note]
+
+
+def test_a_second_attempt_counts_as_steps_that_were_taken(tables):
+    finetune = importlib.import_module("finetune")
+    assert finetune.sentences_trained(1, 176, 11) == 176
+    assert finetune.sentences_trained(1, 176, 22) == 2 * 176
+    assert finetune.sentences_trained(3, 351, 66) == 3 * 351
+
+
+@pytest.mark.data
+def test_growth_takes_sentences_of_the_same_lengths(tables, shared_data):
+    """The ratio is of times: a sixteenth must not be one language's."""
+    growth = importlib.import_module("growth")
+    assert growth.SHARES == (16, 1)
+    lengths = [len(text) for text, _ in growth.sentences(4096)]
+    assert sum(lengths) / sum(lengths[::16]) == pytest.approx(16, rel=0.02)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 In place of the real base stands a tiny random one, trained until it answers more than one class,
 so that each command takes seconds; all else runs as it is written. Lines of pip, make and
 accelerate are no commands of ours: `.ci/run` has `make quickstart` and `make test`, whose
-set-up is the pip line, and test_distributed.py is about the third.
+set-up is the pip line, and test_docs_several_gpus.py runs the third.
 """
 
 from __future__ import annotations
@@ -193,6 +193,7 @@ def test_every_page_with_commands_is_read_here() -> None:
         "publish.md",
         "strategies.md",
         "sweep.md",
+        "several-gpus.md",
         "advisor.md",
         "no-gpu.md",
         "colab.md",
