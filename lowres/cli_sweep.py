@@ -73,7 +73,13 @@ def _changed(plan: Plan, workers: int | None, address: str | None, local: bool) 
         update["workers"] = workers
     if address is not None:
         update["address"] = address
-    return replace(plan, sweep=plan.sweep.model_copy(update=update))
+    changed = plan.sweep.model_copy(update=update)
+    if changed.workers == 0 and changed.address is not None:
+        raise LowresError(
+            f"workers 0 run in this process, not at address {changed.address}; leave one of them "
+            "out, or give --local"
+        )
+    return replace(plan, sweep=changed)
 
 
 def _run(plan: Plan, folder: Path) -> Table:

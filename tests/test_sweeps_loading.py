@@ -191,6 +191,13 @@ def test_a_study_is_of_one_recipe(write):
     assert found.startswith("s.yaml:3: study: is of one recipe, not 2")
 
 
+def test_no_workers_at_an_address(write):
+    text = "address: auto\nworkers: 0\nstudy: {trials: 2, space: {lora.rank: [2]}}\n"
+    both = faults(write(f"name: s\nrecipe: [quickstart, pos-ud]\n{text}"))
+    assert both[0].startswith("s.yaml:4: workers: 0 runs in this process, not at an address; leave")
+    assert both[1].startswith("s.yaml:5: study: is of one recipe, not 2")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

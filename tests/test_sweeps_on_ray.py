@@ -97,6 +97,41 @@ class TestAddress:
         assert "no Ray answers there" in line or "not installed" in line
         assert not (tmp_path / "runs").exists()
 
+    @on_real_ray
+    @pytest.mark.parametrize(
+        ("known", "said"),
+        [
+            ("", "address auto: no Ray cluster runs on this machine; start it with `ray start"),
+            (
+                "127.0.0.1:1",
+                "address auto (127.0.0.1:1): no Ray answers there (Connection refused)",
+            ),
+        ],
+    )
+    def test_auto_where_no_cluster_runs(self, tiny_base, tmp_path, known, said):
+        file = tiny_sweep.written(tmp_path, tiny_base, workers=None)
+        # another process's Ray on this machine would be found, and is none of this test's
+        code = (
+            "import functools, sys, ray._private.services as services\n"
+            "services.find_gcs_addresses = functools.cache(set)\n"
+            "from lowres.cli import main\n"
+            f"sys.argv = ['lowres', 'sweep', {file.name!r}, '--address', 'auto']\n"
+            "sys.exit(main())\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+            env={**os.environ, "RAY_TMPDIR": str(tmp_path), "RAY_ADDRESS": known},
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        (line,) = done.stderr.splitlines()
+        assert said in line
+        assert "ray start --head" in line
+
 
 def test_without_ray(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)

@@ -37,6 +37,7 @@ STAMP = ".sweep.stamp"
 STOP_S = 60.0
 POLL_S = 0.5
 PORTS = {"ray://": 10001, "": 6379}
+MEND = "start it with `ray start --head`, or leave address out to run on this machine"
 
 
 class Worker:
@@ -283,7 +284,7 @@ def _start_here(ray: Any) -> None:
 
 
 def _connect(ray: Any, address: str) -> None:
-    check_address(address)
+    check_address(_of_auto() if address == "auto" else address, address)
     try:
         with warnings.catch_warnings(), quiet.native():
             # what they say is in the error too
@@ -297,26 +298,35 @@ def _connect(ray: Any, address: str) -> None:
         ) from error
 
 
-def check_address(address: str) -> None:
+def _of_auto() -> str:
+    """The address that Ray takes for `auto`: RAY_ADDRESS, or the cluster that was started here. Ray
+    does not look whether it still runs. Raises `LowresError` for none."""
+    # no public function says it without connecting
+    services = importlib.import_module("ray._private.services")
+    try:
+        return str(services.get_ray_address_from_environment("auto", None))
+    except ConnectionError as error:
+        raise LowresError(f"address auto: no Ray cluster runs on this machine; {MEND}") from error
+
+
+def check_address(address: str, given: str | None = None) -> None:
     """Raise `LowresError` unless something at this address speaks as Ray does, within `ANSWER_S`:
-    Ray itself would try for minutes."""
-    if address == "auto":
-        return
+    Ray itself would try for minutes. `given`: what the user wrote, where that is another word."""
+    named = address if given in (None, address) else f"{given} ({address})"
     scheme, _, rest = address.rpartition("://")
     if scheme not in ("", "ray"):
-        raise LowresError(f"address {address}: expected ray://host:port, host:port, or auto")
+        raise LowresError(f"address {named}: expected ray://host:port, host:port, or auto")
     host, colon, port = rest.rstrip("/").rpartition(":")
     if not colon:
         host, port = rest.rstrip("/"), str(PORTS["ray://" if scheme else ""])
     if not host or not port.isdigit():
-        raise LowresError(f"address {address}: expected ray://host:port, host:port, or auto")
-    mend = "start it with `ray start --head`, or leave address out to run on this machine"
+        raise LowresError(f"address {named}: expected ray://host:port, host:port, or auto")
     start = time.monotonic()
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
     except (OSError, OverflowError) as error:
         said = getattr(error, "strerror", None) or error
-        raise LowresError(f"address {address}: no Ray answers there ({said}); {mend}") from error
+        raise LowresError(f"address {named}: no Ray answers there ({said}); {MEND}") from error
     if os.environ.get("RAY_USE_TLS", "0") != "0":
         return
     grpc = importlib.import_module("grpc")
@@ -326,8 +336,7 @@ def check_address(address: str) -> None:
         grpc.channel_ready_future(channel).result(timeout=left)
     except grpc.FutureTimeoutError as error:
         raise LowresError(
-            f"address {address}: something answers there, but no Ray, within {ANSWER_S:.0f} s; "
-            f"{mend}"
+            f"address {named}: something answers there, but no Ray, within {ANSWER_S:.0f} s; {MEND}"
         ) from error
     finally:
         channel.close()
