@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ from lowres.errors import LowresError
 
 if TYPE_CHECKING:
     from lowres.progress import Progress
-    from lowres.sweeps.loading import Plan
+    from lowres.sweeps.loading import Cell, Plan
     from lowres.sweeps.running import Open
     from lowres.sweeps.table import CellRow, Table
 
@@ -73,7 +73,13 @@ def _changed(plan: Plan, workers: int | None, address: str | None, local: bool) 
         update["workers"] = workers
     if address is not None:
         update["address"] = address
-    return replace(plan, sweep=plan.sweep.model_copy(update=update))
+    changed = plan.sweep.model_copy(update=update)
+    if changed.workers == 0 and changed.address is not None:
+        raise LowresError(
+            f"workers 0 run in this process, not at address {changed.address}; leave one of them "
+            "out, or give --local"
+        )
+    return replace(plan, sweep=changed)
 
 
 def _run(plan: Plan, folder: Path) -> Table:
@@ -90,7 +96,7 @@ def _run(plan: Plan, folder: Path) -> Table:
 def _pool(plan: Plan, folder: Path, progress: Progress, check: Callable[[], None]) -> Open:
     from lowres.sweeps.attempts import Pool
 
-    def opened(most: int) -> Pool:
+    def opened(most: int, cells: Sequence[Cell]) -> Pool:
         if plan.sweep.workers == 0:
             from lowres import quiet
             from lowres.sweeps.attempts import Here
@@ -99,9 +105,10 @@ def _pool(plan: Plan, folder: Path, progress: Progress, check: Callable[[], None
             return Here(lambda cell: folder / cell.name, progress)
         from lowres.sweeps import on_ray
 
-        pool = on_ray.open_pool(plan.sweep, folder, most, check)
+        pool = on_ray.open_pool(plan.sweep, folder, most, cells, check)
         where = plan.sweep.address or "this machine"
-        progress.say(f"Ray on {where}: {pool.size} worker{'s' * (pool.size != 1)}")
+        bound = f" ({pool.bound})" if pool.bound else ""
+        progress.say(f"Ray on {where}: {pool.size} worker{'s' * (pool.size != 1)}{bound}")
         return pool
 
     return opened

@@ -105,13 +105,24 @@ def test_a_study_says_what_it_chose(tiny_base, tmp_path, fakes, monkeypatch):
     [
         (["--local", "--address", "auto"], "leave --workers and --address out"),
         (["--local", "--workers", "2"], "leave --workers and --address out"),
+        (["--workers", "0", "--address", "ray://head:1"], "not at address ray://head:1; leave one"),
+        (["--address", "auto"], "workers 0 run in this process, not at address auto; leave one"),
         (["lora.rank"], "expected key=value"),
     ],
 )
 def test_words_that_do_not_go_together(file, words, said):
     refused = call(file, *words)
-    assert refused.exit_code == 2
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
     assert said in refused.stderr
+
+
+def test_no_workers_for_the_address_in_the_file(tiny_base, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = str(tiny_sweep.written(tmp_path, tiny_base, workers=None, address="ray://head:1"))
+    refused = call(file, "--workers", "0", "--dry-run")
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)
+    assert "not at address ray://head:1" in refused.stderr
+    assert call(file, "--local", "--dry-run").exit_code == 0
 
 
 def test_a_file_that_is_not_there():

@@ -105,7 +105,9 @@ class Reader:
             words += [*self.small(words[2]), *brief]
         if words[1] == "sweep":
             # Ray is no part of a test's process; test_sweeps_on_ray.py is about it
-            words += [*self.small("")[1:-2], "evaluate.baselines=[majority]", "--local"]
+            # its four adapters are asked nothing afterwards, and need not learn
+            brief = ["train.steps=8", "evaluate.baselines=[majority]"]
+            words += [*self.small("")[1:-3], *brief, "--local"]
         if words[1] == "suggest":
             words += ["--base", str(self.base)]
         if words[1] in ("tokenizer", "adapt"):

@@ -128,11 +128,15 @@ def test_a_key_that_two_places_set(write, text, line, said):
     [
         (
             "grid: {train.learning_rate: [2e-4, 0.0002, 3e-4]}",
-            "cells 1 (quickstart: train.learning_rate=2e-4) and 2 "
-            "(quickstart: train.learning_rate=0.0002) are one and the same run",
+            "s.yaml:3: cells 1 (quickstart: train.learning_rate=2e-4) and 2 "
+            "(quickstart: train.learning_rate=0.0002) are one and the same run; remove one",
         ),
         ("grid: {lora.rank: [4, 16], publish: [null]}\nset: {lora.alpha: 32}", ""),
         ("grid: {publish: [null, {license: mit}]}", "cells 1 (quickstart: publish=null) and 2"),
+        (
+            "grid:\n  lora.rank:\n    - 4\n    - 8\n    - 4\n  train.steps: [1]",
+            "s.yaml:7: cells 1 (quickstart: lora.rank=4 train.steps=1) and 3 ",
+        ),
         (
             "grid: {lora.rank: [4]}\nstudy: {trials: 1, space: {lora.alpha: [1]}}",
             "s.yaml:4: study: there is a grid too; keep one of them",
@@ -187,6 +191,13 @@ def test_a_study_is_of_one_recipe(write):
     assert found.startswith("s.yaml:3: study: is of one recipe, not 2")
 
 
+def test_no_workers_at_an_address(write):
+    text = "address: auto\nworkers: 0\nstudy: {trials: 2, space: {lora.rank: [2]}}\n"
+    both = faults(write(f"name: s\nrecipe: [quickstart, pos-ud]\n{text}"))
+    assert both[0].startswith("s.yaml:4: workers: 0 runs in this process, not at an address; leave")
+    assert both[1].startswith("s.yaml:5: study: is of one recipe, not 2")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -207,6 +218,62 @@ def test_a_file_that_is_not_there(tmp_path):
         loading.load(tmp_path / "none.yaml")
     with pytest.raises(RecipeError, match="is a folder"):
         loading.load(tmp_path)
+
+
+def test_two_names_of_one_recipe(write):
+    path = recipe_loading.shipped()["quickstart"]
+    file = write(f"name: s\nrecipe:\n  - quickstart\n  - {path}\ngrid: {{lora.rank: [2, 4]}}\n")
+    first, second = faults(file)
+    assert first.startswith("s.yaml:4: cells 1 (quickstart: lora.rank=2) and 3 (")
+    assert second.startswith("s.yaml:4: cells 2 (quickstart: lora.rank=4) and 4 (")
+
+
+def said_of_files(file, *overrides):
+    with pytest.raises(LowresError) as caught:
+        loading.cells(loading.load(file, overrides))
+    return str(caught.value).splitlines()
+
+
+def test_a_base_and_files_that_are_not_there_are_both_said_with_their_lines(write):
+    file = write(
+        "name: s\nrecipe: quickstart\nset:\n  data.files: no/{lang}/{split}.tsv\n"
+        "grid:\n  base.name:\n    - e5-small\n    - e5-smal\n"
+    )
+    data, base = said_of_files(file)
+    assert base.startswith("s.yaml:8: base.name: unknown base 'e5-smal'; did you mean 'e5-small'?")
+    assert data.startswith("s.yaml:4: data missing: eng_Latn train: no file no/eng_Latn/train.tsv")
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "said"),
+    [
+        ("set:\n  base: {name: e5-smal}", "seeds=[1]", "s.yaml:4: base.name: unknown base"),
+        ("", "base.name=e5-smal", "override 'base.name=e5-smal': base.name: unknown base"),
+        (
+            "grid:\n  languages.targets:\n    - [swh_Latn]\n    - [ibo_Latn]",
+            "seeds=[1]",
+            "s.yaml:6: data missing: ibo_Latn test: no file lowres:demo/ibo_Latn/test.jsonl",
+        ),
+        (
+            "set:\n  data.files: no.tsv",
+            "seeds=[1]",
+            "s.yaml:4: data.files: 'no.tsv' has no {split}",
+        ),
+        ("", "data.files=no/{lang}/{split}.tsv", "override 'data.files=no/{lang}/{split}.tsv': "),
+    ],
+)
+def test_where_what_is_not_there_was_named(write, text, override, said):
+    (found,) = said_of_files(write(f"name: s\nrecipe: quickstart\n{text}\n"), override)
+    assert found.startswith(said)
+
+
+def test_what_the_recipe_itself_lacks_is_said_with_its_line(write):
+    file = write("name: s\nrecipe: tiny.yaml\n")
+    text = recipe_loading.shipped()["quickstart"].read_text(encoding="utf-8")
+    number = next(n for n, line in enumerate(text.splitlines(), 1) if line.startswith("data:"))
+    file.with_name("tiny.yaml").write_text(text.replace("lowres:demo", "gone"), encoding="utf-8")
+    (found,) = said_of_files(file)
+    assert found.startswith(f"tiny.yaml:{number}: data missing: eng_Latn train: no file gone/")
 
 
 def test_data_and_bases_are_looked_for_before_anything_runs(tiny_base, tmp_path):

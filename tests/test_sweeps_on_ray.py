@@ -17,16 +17,17 @@ import psutil
 import pytest
 import tiny_sweep
 
-from lowres import __version__
+from lowres import __version__, plan, recipe_loading
 from lowres.errors import LowresError
 from lowres.sweeps import on_ray
 from lowres.sweeps.keys import Sweep
-from lowres.sweeps.on_ray import STAMP, Worker, _Watch, check_address, room
+from lowres.sweeps.on_ray import STAMP, Worker, _Watch, check_address, room, sized
 
 on_real_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="needs Ray (extra ray)"
 )
 GRID = {"lora.rank": [2, 4], "train.steps": [60]}
+SEEDS = {"seeds": (1, 2, 3)}
 DEADLINE_S = 300
 
 
@@ -63,6 +64,75 @@ class TestRoom:
             room(sweep(**keys), 2, 0, each, 9)
 
 
+class TestSized:
+    """`workers: auto` on processors, by the memory that the plans of the runs foretell."""
+
+    @pytest.fixture
+    def planned(self, monkeypatch):
+        """`planned(MB)`: so much memory is free on this machine, which has no GPU."""
+        real = psutil.virtual_memory()
+
+        def free(free_mb):
+            memory = real._replace(available=int(free_mb * 2**20))
+            monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+
+        monkeypatch.setattr("lowres.cards._sees_gpu", lambda: False)
+        return free
+
+    @pytest.fixture
+    def recipes(self, tiny_base):
+        bases = (str(tiny_base), "xlm-roberta-base")
+        return [recipe_loading.load("quickstart", [f"base.name={name}"]) for name in bases]
+
+    def test_no_more_than_memory_holds(self, planned, recipes):
+        planned(100_000)
+        small, large = (plan.make(recipe).peak_mb for recipe in recipes)
+        assert small < large - 20
+        for free_mb, workers in ((8.5 * large, 8), (2.1 * large, 2), (1.9 * large, 1)):
+            planned(free_mb)
+            size = sized(sweep(), 8, 0, 9, recipes)
+            assert size.workers == workers
+            said = f"each takes up to {large:,.0f} MB, {free_mb:,.0f} MB are free"
+            assert size.bound == (said if workers < 8 else "")
+        planned(2.5 * small)
+        assert sized(sweep(), 8, 0, 9, recipes[:1]).workers == 2
+
+    def test_one_where_none_fits(self, planned, recipes):
+        planned(300)
+        size = sized(sweep(), 8, 0, 9, recipes)
+        assert (size.workers, size.bound.rpartition("; ")[2]) == (1, "no known base fits")
+
+    @pytest.mark.parametrize(
+        ("keys", "gpus", "workers"),
+        [
+            ({"workers": 3}, 0, 3),
+            ({"address": "auto"}, 0, 8),
+            ({"gpus_a_worker": 0.5}, 2, 4),
+            ({}, 2, 2),
+            ({"gpus_a_worker": 0}, 2, 1),
+        ],
+    )
+    def test_what_memory_here_does_not_bound(self, planned, recipes, keys, gpus, workers):
+        planned(300)
+        assert sized(sweep(**keys), 8, gpus, 9, recipes).workers == workers
+
+    def test_a_base_that_is_not_here_is_not_planned(self, planned):
+        planned(300)
+        unknown = recipe_loading.load("quickstart", ["base.name=nobody/knows-it"])
+        assert sized(sweep(), 8, 0, 9, [unknown]) == on_ray.Size(8, 0.0)
+
+    def test_runs_of_the_same_memory_are_planned_once(self, planned, recipes, monkeypatch):
+        made = []
+        real = plan.make
+        monkeypatch.setattr(plan, "make", lambda recipe: made.append(recipe) or real(recipe))
+        planned(100_000)
+        (first, second), other = recipes, {"targets": ("yor_Latn",) * 8}
+        moved = first.languages.model_copy(update=other)
+        alike = [first.model_copy(update={"languages": moved}), first.model_copy(update=SEEDS)]
+        assert sized(sweep(), 2, 0, 9, [first, *alike, second]).workers == 2
+        assert made == recipes
+
+
 class TestAddress:
     @pytest.mark.parametrize(
         "address", ["http://127.0.0.1:1", "ray://", "ray://127.0.0.1:port", ":1", "a:b"]
@@ -97,11 +167,46 @@ class TestAddress:
         assert "no Ray answers there" in line or "not installed" in line
         assert not (tmp_path / "runs").exists()
 
+    @on_real_ray
+    @pytest.mark.parametrize(
+        ("known", "said"),
+        [
+            ("", "address auto: no Ray cluster runs on this machine; start it with `ray start"),
+            (
+                "127.0.0.1:1",
+                "address auto (127.0.0.1:1): no Ray answers there (Connection refused)",
+            ),
+        ],
+    )
+    def test_auto_where_no_cluster_runs(self, tiny_base, tmp_path, known, said):
+        file = tiny_sweep.written(tmp_path, tiny_base, workers=None)
+        # another process's Ray on this machine would be found, and is none of this test's
+        code = (
+            "import functools, sys, ray._private.services as services\n"
+            "services.find_gcs_addresses = functools.cache(set)\n"
+            "from lowres.cli import main\n"
+            f"sys.argv = ['lowres', 'sweep', {file.name!r}, '--address', 'auto']\n"
+            "sys.exit(main())\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+            env={**os.environ, "RAY_TMPDIR": str(tmp_path), "RAY_ADDRESS": known},
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        (line,) = done.stderr.splitlines()
+        assert said in line
+        assert "ray start --head" in line
+
 
 def test_without_ray(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(LowresError) as caught:
-        on_ray.open_pool(sweep(), tmp_path, 1, lambda: None)
+        on_ray.open_pool(sweep(), tmp_path, 1, [], lambda: None)
     assert 'pip install "lowres[ray]"' in str(caught.value)
     assert "--local" in str(caught.value)
 

@@ -33,7 +33,7 @@ def go(tiny_base, tmp_path, monkeypatch):
     def run(**keys):
         plan = loading.load(tiny_sweep.written(tmp_path, tiny_base, **keys))
         out = running.folder(plan, None)
-        return running.run(plan, out, lambda most: pool(out), Silent())
+        return running.run(plan, out, lambda most, cells: pool(out), Silent())
 
     return run
 
@@ -151,7 +151,7 @@ def test_a_worker_that_was_interrupted_ends_the_sweep(tiny_base, tmp_path):
     plan = loading.load(tiny_sweep.written(tmp_path, tiny_base))
     stopped = Stopped(lambda cell: tmp_path / cell.name, Silent())
     with pytest.raises(KeyboardInterrupt):
-        running.run(plan, tmp_path / "out", lambda most: stopped, Silent())
+        running.run(plan, tmp_path / "out", lambda most, cells: stopped, Silent())
     assert stopped.closed is True
 
 
@@ -170,8 +170,8 @@ def test_a_folder_of_something_else_is_refused_before_anything_runs(go, fakes, t
 
 
 def test_a_pool_that_does_not_open_leaves_nothing(tiny_base, tmp_path):
-    def closed(most):
-        assert most == 2
+    def closed(most, cells):
+        assert (most, [cell.recipe.lora.rank for cell in cells]) == (2, [2, 4])
         raise RunError("no room")
 
     plan = loading.load(tiny_sweep.written(tmp_path, tiny_base))

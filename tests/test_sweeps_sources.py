@@ -51,7 +51,7 @@ def go(tiny_base, tmp_path, monkeypatch):
         study = {"trials": trials, "seed": 3, "space": space, **keys}
         plan = loading.load(tiny_sweep.written(tmp_path, tiny_base, grid=None, study=study))
         here = Here(lambda cell: Path(out) / cell.name, Silent())
-        return running.run(plan, Path(out), lambda most: here, Silent())
+        return running.run(plan, Path(out), lambda most, cells: here, Silent())
 
     return run
 

@@ -130,8 +130,20 @@ class Sweep(Section):
 
     @model_validator(mode="after")
     def _one_way(self) -> Sweep:
+        found = []
+        if self.workers == 0 and self.address is not None:
+            found.append(
+                "workers: 0 runs in this process, not at an address; leave address out, or set "
+                "workers to auto or more"
+            )
+        found += self._of_study()
+        if found:
+            raise ValueError("\n".join(found))
+        return self
+
+    def _of_study(self) -> list[str]:
         if self.study is None:
-            return self
+            return []
         found = []
         if self.grid:
             found.append("study: there is a grid too; keep one of them")
@@ -140,6 +152,4 @@ class Sweep(Section):
                 f"study: is of one recipe, not {len(self.recipe)}: scores on other data would "
                 "be compared; write a sweep for each"
             )
-        if found:
-            raise ValueError("\n".join(found))
-        return self
+        return found

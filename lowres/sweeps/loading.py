@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ class Cell:
     settings: tuple[tuple[str, Any], ...]
     """What tells it from the other cells: key of the recipe -> value."""
     recipe: Recipe
+    overrides: tuple[Override, ...]
+    """All that is laid over the source, with where it stands."""
 
     @property
     def label(self) -> str:
@@ -67,7 +70,8 @@ class Plan:
         overrides += [Override(key, *value) for key, value in settings.items()]
         recipe = recipe_loading.load(source, overrides)
         name = f"{recipe.name}-{recipe_loading.digest(recipe)}"
-        return Cell(name, source, tuple((k, v) for k, (v, _) in settings.items()), recipe)
+        values = tuple((k, v) for k, (v, _) in settings.items())
+        return Cell(name, source, values, recipe, tuple(overrides))
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Plan:
@@ -194,11 +198,22 @@ def _check_distinct(plan: Plan, made: Sequence[Cell]) -> None:
         earlier, other = seen.setdefault(cell.name, (number, cell))
         if earlier != number:
             faults.append(
-                f"{plan.path}: cells {earlier} ({_named(other)}) and {number} ({_named(cell)}) are "
-                "one and the same run; remove one"
+                f"{_parted(plan, earlier, number)}: cells {earlier} ({_named(other)}) and {number} "
+                f"({_named(cell)}) are one and the same run; remove one"
             )
     if faults:
         raise RecipeError(faults)
+
+
+def _parted(plan: Plan, earlier: int, later: int) -> str:
+    """Where the later one of two cells of a grid has what was to tell it from the earlier one."""
+    grid = plan.sweep.grid
+    sizes = (len(plan.sweep.recipe), *map(len, grid.values()))
+    points = list(itertools.product(*map(range, sizes)))
+    one, other = points[earlier - 1], points[later - 1]
+    axis = max(number for number, index in enumerate(other) if index != one[number])
+    key = ("grid", list(grid)[axis - 1]) if axis else ("recipe",)
+    return plan.place(*key, other[axis])
 
 
 def _named(cell: Cell) -> str:
@@ -211,10 +226,31 @@ def _check_files(made: Sequence[Cell]) -> None:
     for cell in made:
         try:
             bases.check_name(cell.recipe.base.name)
+        except LowresError as error:
+            faults[f"{_given(cell, ('base', 'name'))}: {error}"] = None
+        try:
             data.check_files(cell.recipe)
         except LowresError as error:
-            faults[str(error)] = None
+            faults[f"{_data_given(cell, str(error))}: {error}"] = None
     if faults:
         first = list(faults)[:SHOWN_FAULTS]
         more = len(faults) - len(first)
         raise LowresError("\n".join([*first, *([f"and {more} more like these"] if more else [])]))
+
+
+def _given(cell: Cell, at: Location) -> str:
+    """Where a cell has a key from: the sweep's file, the command line, or its recipe's file."""
+    file = recipe_loading.find(cell.source)
+    lines = recipe_loading.parse(file)[1]
+    origin: dict[Location, str] = {each.parts: each.place for each in cell.overrides}
+    return recipe_faults.place(at, lines, origin, str(file))
+
+
+def _data_given(cell: Cell, said: str) -> str:
+    """Where what was said of a cell's data has its cause."""
+    key = re.match(r"data\.[a-z_.]*[a-z]", said)
+    if key is not None:
+        return _given(cell, tuple(key[0].split(".")))
+    # a file that is missing: another path, or another language, whichever the sweep brought last
+    brought = [each.place for each in cell.overrides if each.parts[0] in ("data", "languages")]
+    return brought[-1] if brought else _given(cell, ("data",))

@@ -12,8 +12,9 @@ import signal
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from lowres.errors import Interrupted, LowresError
 from lowres.events import Event
 from lowres.kept import Kept
 from lowres.progress import Advance
+from lowres.recipe import Recipe
 from lowres.recipe_loading import from_mapping
+from lowres.sweeps import memory
 from lowres.sweeps.attempts import Outcome, attempt, failure
 from lowres.sweeps.keys import Sweep
 from lowres.sweeps.loading import Cell
@@ -37,6 +40,7 @@ STAMP = ".sweep.stamp"
 STOP_S = 60.0
 POLL_S = 0.5
 PORTS = {"ray://": 10001, "": 6379}
+MEND = "start it with `ray start --head`, or leave address out to run on this machine"
 
 
 class Worker:
@@ -121,10 +125,11 @@ class Actors:
         size: int,
         out: Path,
         check: Callable[[], None],
+        bound: str = "",
     ) -> None:
         """`make` gives an actor; `out` is the sweep's folder, in which cells run; `check` is
-        called while waiting, and may raise."""
-        self.size = size
+        called while waiting, and may raise; `bound` says why there are not more workers."""
+        self.size, self.bound = size, bound
         self._check = check
         self._ray, self._make, self._out = ray, make, out
         self._idle: list[Any] = []
@@ -201,8 +206,10 @@ class Actors:
                 (self._out / name).unlink(missing_ok=True)
 
 
-def open_pool(sweep: Sweep, out: Path, most: int, check: Callable[[], None]) -> Actors:
-    """Workers for a sweep, `most` of them at most; `check` as in `Actors`.
+def open_pool(
+    sweep: Sweep, out: Path, most: int, cells: Sequence[Cell], check: Callable[[], None]
+) -> Actors:
+    """Workers for a sweep, `most` of them at most, for such cells; `check` as in `Actors`.
 
     Raises `LowresError`: no Ray; a cluster that does not answer, or has no room; a machine of it
     without lowres or without the sweep's folder.
@@ -214,16 +221,39 @@ def open_pool(sweep: Sweep, out: Path, most: int, check: Callable[[], None]) -> 
         _connect(ray, sweep.address)
     try:
         cpus, gpus = (float(ray.cluster_resources().get(name, 0)) for name in ("CPU", "GPU"))
-        gpus_each = sweep.gpus_a_worker
-        if gpus_each == "auto":
-            gpus_each = 1.0 if gpus else 0.0
-        size = room(sweep, cpus, gpus, gpus_each, most)
+        size = sized(sweep, cpus, gpus, most, [cell.recipe for cell in cells])
     except BaseException:
         ray.shutdown()
         raise
-    options = {"num_cpus": sweep.cpus_a_worker, "num_gpus": gpus_each, "max_restarts": 0}
+    options = {"num_cpus": sweep.cpus_a_worker, "num_gpus": size.gpus_each, "max_restarts": 0}
     remote = ray.remote(Worker)
-    return Actors(ray, lambda: remote.options(**options).remote(), size, out, check)
+    return Actors(
+        ray, lambda: remote.options(**options).remote(), size.workers, out, check, size.bound
+    )
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many workers, and what each one holds; `bound` says why not more where memory is it."""
+
+    workers: int
+    gpus_each: float
+    bound: str = ""
+
+
+def sized(sweep: Sweep, cpus: float, gpus: float, most: int, recipes: Sequence[Recipe]) -> Size:
+    """What `workers` and `gpus_a_worker` come to where so many cores and GPUs are. Without a GPU
+    each, `workers: auto` is no more than the memory of this machine holds; of a cluster's nobody
+    here knows what is free. Raises `LowresError` as `room` does."""
+    gpus_each = sweep.gpus_a_worker
+    if gpus_each == "auto":
+        gpus_each = 1.0 if gpus else 0.0
+    workers = room(sweep, cpus, gpus, gpus_each, most)
+    if sweep.workers == "auto" and sweep.address is None and not gpus_each and workers > 1:
+        held = memory.held(recipes)
+        if held is not None and held.workers < workers:
+            return Size(held.workers, gpus_each, held.why)
+    return Size(workers, gpus_each)
 
 
 def room(sweep: Sweep, cpus: float, gpus: float, gpus_each: float, most: int) -> int:
@@ -283,7 +313,7 @@ def _start_here(ray: Any) -> None:
 
 
 def _connect(ray: Any, address: str) -> None:
-    check_address(address)
+    check_address(_of_auto() if address == "auto" else address, address)
     try:
         with warnings.catch_warnings(), quiet.native():
             # what they say is in the error too
@@ -297,26 +327,35 @@ def _connect(ray: Any, address: str) -> None:
         ) from error
 
 
-def check_address(address: str) -> None:
+def _of_auto() -> str:
+    """The address that Ray takes for `auto`: RAY_ADDRESS, or the cluster that was started here. Ray
+    does not look whether it still runs. Raises `LowresError` for none."""
+    # no public function says it without connecting
+    services = importlib.import_module("ray._private.services")
+    try:
+        return str(services.get_ray_address_from_environment("auto", None))
+    except ConnectionError as error:
+        raise LowresError(f"address auto: no Ray cluster runs on this machine; {MEND}") from error
+
+
+def check_address(address: str, given: str | None = None) -> None:
     """Raise `LowresError` unless something at this address speaks as Ray does, within `ANSWER_S`:
-    Ray itself would try for minutes."""
-    if address == "auto":
-        return
+    Ray itself would try for minutes. `given`: what the user wrote, where that is another word."""
+    named = address if given in (None, address) else f"{given} ({address})"
     scheme, _, rest = address.rpartition("://")
     if scheme not in ("", "ray"):
-        raise LowresError(f"address {address}: expected ray://host:port, host:port, or auto")
+        raise LowresError(f"address {named}: expected ray://host:port, host:port, or auto")
     host, colon, port = rest.rstrip("/").rpartition(":")
     if not colon:
         host, port = rest.rstrip("/"), str(PORTS["ray://" if scheme else ""])
     if not host or not port.isdigit():
-        raise LowresError(f"address {address}: expected ray://host:port, host:port, or auto")
-    mend = "start it with `ray start --head`, or leave address out to run on this machine"
+        raise LowresError(f"address {named}: expected ray://host:port, host:port, or auto")
     start = time.monotonic()
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
     except (OSError, OverflowError) as error:
         said = getattr(error, "strerror", None) or error
-        raise LowresError(f"address {address}: no Ray answers there ({said}); {mend}") from error
+        raise LowresError(f"address {named}: no Ray answers there ({said}); {MEND}") from error
     if os.environ.get("RAY_USE_TLS", "0") != "0":
         return
     grpc = importlib.import_module("grpc")
@@ -326,8 +365,7 @@ def check_address(address: str) -> None:
         grpc.channel_ready_future(channel).result(timeout=left)
     except grpc.FutureTimeoutError as error:
         raise LowresError(
-            f"address {address}: something answers there, but no Ray, within {ANSWER_S:.0f} s; "
-            f"{mend}"
+            f"address {named}: something answers there, but no Ray, within {ANSWER_S:.0f} s; {MEND}"
         ) from error
     finally:
         channel.close()

@@ -4,7 +4,7 @@ one table, written anew after every cell."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +24,9 @@ from lowres.sweeps.table import CellRow, Table
 FAILURES = "failures"
 LOCK = ".sweep.lock"
 
-Open = Callable[[int], Pool]
-"""A pool for so many cells; called when the first one has to be run, not before."""
+Open = Callable[[int, Sequence[Cell]], Pool]
+"""A pool for so many cells, and which: of a study those at the ends of its space. Called when the
+first one has to be run, not before."""
 
 
 def folder(plan: Plan, out: Path | None) -> Path:
@@ -69,7 +70,7 @@ def run(plan: Plan, out: Path, open_pool: Open, progress: Progress) -> Table:
     Args:
         plan: the sweep.
         out: its folder; runs lie in it as `<recipe>-<digest>`.
-        open_pool: makes the pool; it gets the number of cells that may be run at once.
+        open_pool: makes the pool; it gets the number of cells that may be run at once, and cells.
         progress: where to tell how it goes.
 
     Raises:
@@ -84,7 +85,9 @@ def run(plan: Plan, out: Path, open_pool: Open, progress: Progress) -> Table:
         source: Source = Grid(cells) if plan.sweep.study is None else Drawn(plan, cells, out)
         sweep = _Sweep(plan, out, progress, source, tuple(known.cells) if known else ())
         _take_over(sweep, cells)
-        _go_on(sweep, open_pool, _most(plan, cells, sweep))
+        left = _left(plan, cells, out)
+        most = plan.sweep.study.trials if plan.sweep.study is not None else len(left)
+        _go_on(sweep, lambda: open_pool(most, left))
         found = sweep.table()
         table.write(found, out)
     return found
@@ -118,13 +121,14 @@ def _take_over(sweep: _Sweep, cells: list[Cell]) -> None:
             sweep.record(cell)
 
 
-def _most(plan: Plan, cells: list[Cell], sweep: _Sweep) -> int:
+def _left(plan: Plan, cells: list[Cell], out: Path) -> list[Cell]:
+    """Cells that are to be run; of a study all at the ends of its space: others will be drawn."""
     if plan.sweep.study is not None:
-        return plan.sweep.study.trials
-    return sum(not table.is_done(cell, sweep.out / cell.name) for cell in cells)
+        return cells
+    return [cell for cell in cells if not table.is_done(cell, out / cell.name)]
 
 
-def _go_on(sweep: _Sweep, open_pool: Open, most: int) -> None:
+def _go_on(sweep: _Sweep, open_pool: Callable[[], Pool]) -> None:
     pool: Pool | None = None
     running = 0
     graceful = True
@@ -136,7 +140,7 @@ def _go_on(sweep: _Sweep, open_pool: Open, most: int) -> None:
                     sweep.progress.say(f"{cell.name}: done before ({cell.label})")
                     sweep.record(cell)
                     continue
-                pool = pool or open_pool(most)
+                pool = pool or open_pool()
                 _start(sweep, pool, cell)
                 running += 1
                 continue
