@@ -10,7 +10,7 @@ import pytest
 from tiny_translated import OTHER, TARGET, change, in_target, recipe
 from typer.testing import CliRunner
 
-from lowres import aligned, data, translated
+from lowres import aligned, api, data, translated
 from lowres.cli import app
 from lowres.errors import DataError
 from lowres.recipe import Recipe
@@ -24,7 +24,7 @@ def without(count: int) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]
 def told(of_study: Recipe, said: str) -> None:
     """By `validate`, before a run folder is made, and by the run."""
     for check in (
-        lambda: translated.check_files(of_study),
+        api.Recipe.from_mapping(of_study.model_dump(mode="json")).check,
         lambda: translated.check(of_study, data.load(of_study)),
     ):
         with pytest.raises(DataError, match=said) as caught:
@@ -128,7 +128,7 @@ def test_what_a_run_would_hold_out_for_dev_needs_no_translation(
         tmp_path / f"into/{TARGET}.jsonl",
         lambda rows: [row for row in rows if row["id"] not in ("9", "19")],
     )
-    translated.check_files(of_study)
+    api.Recipe.from_mapping(of_study.model_dump(mode="json")).check()
     translated.check(of_study, data.load(of_study))
 
 
