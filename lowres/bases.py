@@ -21,6 +21,7 @@ from lowres.embedded import EMBEDDED, rebuild
 from lowres.errors import BaseModelError, HubError, nearest
 
 Pooling = Literal["mean", "cls"]
+Pretraining = Literal["xlm-r", "xlm-r and more", "english", "not known"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,19 @@ class BaseRow:
     """How its authors make one vector of a text."""
     licence: str
     note: str
+    pretraining: Pretraining = "not known"
+    """Which languages its text had, as far as a list of them is here: XLM-R's hundred, those and
+    others, English alone. `pretraining.seen` reads it."""
 
     @property
     def lora_targets(self) -> tuple[str, ...]:
         """See `lora_targets`."""
         return lora_targets(self.architecture)
+
+    @property
+    def xlmr_pieces(self) -> bool:
+        """Whether its vocabulary is XLM-R's, so that pieces made for that fit."""
+        return self.pretraining == "xlm-r" and self.architecture != "deberta-v2"
 
     @property
     def offline(self) -> bool:
@@ -82,6 +91,7 @@ _ROWS: Final = (
         "mean",
         EMBEDDED["e5-small"].licence,
         "12 x 384, about 100 languages; sentence vectors; XLM-R's vocabulary",
+        "xlm-r",
     ),
     BaseRow(
         "e5-base",
@@ -90,6 +100,7 @@ _ROWS: Final = (
         "mean",
         "mit",
         "12 x 768, about 100 languages; sentence vectors",
+        "xlm-r",
     ),
     BaseRow(
         "minilm-en",
@@ -98,6 +109,7 @@ _ROWS: Final = (
         "mean",
         EMBEDDED["minilm-en"].licence,
         "6 x 384, English only, WordPiece, lower-cased",
+        "english",
     ),
     BaseRow(
         "xlm-roberta-base",
@@ -106,6 +118,7 @@ _ROWS: Final = (
         "mean",
         "mit",
         "12 x 768, 100 languages (arXiv:1911.02116)",
+        "xlm-r",
     ),
     BaseRow(
         "xlm-roberta-large",
@@ -114,6 +127,7 @@ _ROWS: Final = (
         "mean",
         "mit",
         "24 x 1024, 100 languages; the one that collapses most often in fine-tuning",
+        "xlm-r",
     ),
     BaseRow(
         "bert-base-multilingual-cased",
@@ -138,6 +152,7 @@ _ROWS: Final = (
         "mean",
         "mit",
         "12 x 768, 100 languages; unstable in fp16; may need base.allow_pickle",
+        "xlm-r",
     ),
     BaseRow(
         "mmBERT-base",
@@ -162,6 +177,7 @@ _ROWS: Final = (
         "mean",
         _SEE_CARD,
         "XLM-R base adapted to 17 African languages (Alabi et al. 2022)",
+        "xlm-r and more",
     ),
     BaseRow(
         "glot500-base",
@@ -170,6 +186,7 @@ _ROWS: Final = (
         "mean",
         _SEE_CARD,
         "XLM-R base adapted to 511 languages (arXiv:2305.12182), larger vocabulary",
+        "xlm-r and more",
     ),
     BaseRow(
         "LaBSE",
@@ -200,7 +217,7 @@ def locate(name: str, revision: str | None = None, allow_pickle: bool = False) -
         HubError: the Hub has no such model or revision, it is gated, or nothing is at hand
             without a network.
     """
-    row = _row(name)
+    row = row_of(name)
     if row is None:
         folder = _folder(name)
         if folder is not None:
@@ -237,6 +254,19 @@ def locate(name: str, revision: str | None = None, allow_pickle: bool = False) -
     )
 
 
+def at_hand(row: BaseRow) -> LocatedBase | None:
+    """A known base where it needs no network: in the Hub client's cache, or out of the packages
+    that carry it; None where it is in neither. Its weights may be pickled: nothing loads them."""
+    stored = snapshots.cached(row.hub_id, None, allow_pickle=True)
+    if stored is not None:
+        return LocatedBase(row.name, str(stored), row.hub_id, stored.name, "cache")
+    if row.offline and EMBEDDED[row.name].installed:
+        return LocatedBase(
+            row.name, str(rebuild(row.name)), row.hub_id, None, EMBEDDED[row.name].obtained
+        )
+    return None
+
+
 def is_hub_id(name: object) -> bool:
     """Whether it is written as an id of the Hub, and is no folder here."""
     return isinstance(name, str) and bool(_HUB_ID.fullmatch(name)) and not Path(name).is_dir()
@@ -247,7 +277,7 @@ def check_name(name: str) -> None:
 
     Looks at the name only; whether the Hub has it, `locate` finds out.
     """
-    if _row(name) is None:
+    if row_of(name) is None:
         _folder(name)
 
 
@@ -277,7 +307,8 @@ def check_folder(folder: Path, name: str, allow_pickle: bool) -> None:
         _check_convertible(folder, name)
 
 
-def _row(name: str) -> BaseRow | None:
+def row_of(name: str) -> BaseRow | None:
+    """The row of a base by its short name or Hub id; None for a folder, and for one unknown."""
     by_hub_id = {row.hub_id: row for row in _ROWS}
     if name in ROWS:
         return ROWS[name]
