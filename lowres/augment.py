@@ -7,7 +7,9 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from lowres import bilingual, mentions
+import regex
+
+from lowres import bilingual, corpus, mentions
 from lowres.augmentations import AugmentationOptions, Known, Lexicon, Mentions
 from lowres.errors import DataError
 from lowres.labels import is_bio
@@ -154,14 +156,29 @@ def _token(
 def _text(text: str, way: AugmentationOptions, lexicon: Lexicon | None, draw: Random) -> str:
     parts: list[str] = []
     before = False
-    for word in text.split():
-        changed = way.word(word, lexicon, draw)
-        # two words of a language without spaces stand side by side in it
-        joined = before and changed is not None and lexicon is not None and not lexicon.spaced
-        if changed != "":
-            parts += ["" if joined or not parts else " ", word if changed is None else changed]
-        before = changed is not None
+    for whole in text.split():
+        space = " " if parts else ""
+        # a lexicon has words, and runs are none
+        for word in [whole] if lexicon is not None else _runs(whole):
+            changed = way.word(word, lexicon, draw)
+            # two words of a language without spaces stand side by side in it
+            joined = before and changed is not None and lexicon is not None and not lexicon.spaced
+            if changed != "":
+                parts += ["" if joined else space, word if changed is None else changed]
+                space = ""
+            before = changed is not None
     return "".join(parts)
+
+
+def _runs(word: str) -> list[str]:
+    """What stands between two spaces, in runs about as long as words where its script sets none:
+    as one word a whole sentence would be lost, or have one slip."""
+    found = len(corpus.spaceless().findall(word))
+    if 2 * found <= sum(map(str.isalpha, word)):
+        return [word]
+    letters = regex.findall(r"\X", word)
+    size = corpus.LETTERS_A_WORD
+    return ["".join(letters[at : at + size]) for at in range(0, len(letters), size)]
 
 
 def _notes(

@@ -147,6 +147,7 @@ def _check(
             rows = aligned.read(_section(recipe), use, code, {**wanted}, written_in)
             where = f"translated.{use}: {aligned.file_of(_section(recipe), use, code)}"
             aligned.check_language(where, rows, written_in, known)
+            aligned.check_pairs(where, rows, wanted, written_in, source if use == "train" else code)
 
 
 @dataclass(frozen=True)
