@@ -3,7 +3,7 @@
     python benchmarks/pairing.py           # minutes; needs $LOWRES_DATA
     python benchmarks/pairing.py --quick   # a few pairs of languages
 
-True pairings of SIB-200, NusaX and the demonstration, of 50, 72 and 200 texts drawn at random, and
+True pairings of SIB-200, NusaX and the demonstration, of 60, 72 and 200 texts drawn at random, and
 the same with the translations shuffled. Lengths, in standard deviations above chance: the least of
 the true ones, the most of the shuffled. Then how many the rule takes for pairs: all true ones, and
 a few of the shuffled by their words, which take their time.
@@ -26,8 +26,8 @@ from lowres.registry import PACKAGE_DIR
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("LOWRES_DATA", ROOT.parent / "shared" / "data"))
-SIZES = (50, 72, 200)
-BY_WORDS = 5
+SIZES = (60, 72, 200)
+BY_WORDS = 3
 """Shuffled pairings of each kind whose words are looked at."""
 Texts = dict[str, list[str]]
 """Id -> words, or characters where the script sets no spaces."""
