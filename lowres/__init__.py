@@ -26,9 +26,11 @@ __all__ = [
     "extend",
     "load",
     "run",
+    "suggest",
 ]
 
 if TYPE_CHECKING:
+    from lowres.advising import suggest
     from lowres.api import Recipe, Run, diagnose, extend, run
     from lowres.estimators import LowResClassifier, LowResTagger
     from lowres.predict import load
@@ -42,6 +44,7 @@ else:
         "extend": "api",
         "load": "predict",
         "run": "api",
+        "suggest": "advising",
     }
 
     class _Package(ModuleType):

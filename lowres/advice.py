@@ -14,9 +14,13 @@ from lowres.corpus import LITTLE_WORDS
 from lowres.diagnose import Finding
 
 FEW: Final = 50
-"""Labels of the target to begin with; another 100 or so are for testing."""
+"""Labels of the target to begin with."""
+TESTED: Final = 100
+"""Labels of the target for testing, beside those."""
 
-Word = Literal["collect text", "another base", "extend and adapt", "adapt", "train", "label"]
+Word = Literal[
+    "collect text", "another base", "extend and adapt", "adapt", "train", "label", "few labels"
+]
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ def steps(
     seen: bool | None,
     words: int | None,
     sources: Sequence[str],
+    labels: int = 0,
 ) -> tuple[Step, ...]:
     """What to do, first things first.
 
@@ -46,8 +51,9 @@ def steps(
         seen: whether its pretraining had the target; None where that is not known.
         words: of the target's text; None without text.
         sources: codes, the best first.
+        labels: of the target that there are.
     """
-    found = [_of_text(target, base, finding, seen, words), _of_sources(sources), _label()]
+    found = [_of_text(target, base, finding, seen, words), _of_sources(sources), _label(labels)]
     return tuple(step for step in found if step is not None)
 
 
@@ -89,9 +95,18 @@ def _of_sources(sources: Sequence[str]) -> Step | None:
     return Step("train", why, f"languages.source: {', then '.join(first)}")
 
 
-def _label() -> Step:
+def _label(labels: int) -> Step:
+    tells = "a hundred test examples show whether anything transfers; without them nothing does"
+    if not labels:
+        how = f"label {TESTED} for testing and {FEW} more: "
+        return Step("label", tells, f"{how}languages.shots: [{FEW}] measures what they bring")
+    if labels < TESTED + FEW:
+        how = f"languages.shots: [0, {labels}] measures what they bring; label {TESTED} others for "
+        return Step("label", f"you have {labels} labels: {tells}", f"{how}testing")
+    left = labels - TESTED
+    shots = dict.fromkeys((0, FEW, left))
     return Step(
-        "label",
-        "a hundred test examples show whether anything transfers; without them nothing does",
-        f"label 100 for testing and {FEW} more: languages.shots: [{FEW}] measures what they bring",
+        "few labels",
+        f"you have {labels:,} labels: enough to test, and to see what a few bring",
+        f"set {TESTED} aside for testing: languages.shots: [{', '.join(map(str, shots))}]",
     )

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from lowres import columns, corpus, readers
-from lowres.errors import DataError
+from lowres import columns, corpus, pairing, readers
+from lowres.errors import DataError, reworded
 from lowres.projection import split
 from lowres.readers import Table
 from lowres.recipe_translated import Translated, Use
@@ -55,7 +55,8 @@ def read(
             that are the originals themselves.
     """
     path, key = file_of(section, use, language), f"translated.{use}"
-    table = readers.read(path, section.format, section.quoting)
+    with reworded(lambda said: f"{key}: {_of_section(said, use)}"):
+        table = readers.read(path, section.format, section.quoting)
     rows_of = _by_id(table, section, key)
     fields = [field for field in wanted if field not in ("id", "language", *GOLD)]
     given = ["text"] if "tokens" in fields and not _has_words(table, section) else fields
@@ -87,6 +88,11 @@ def read(
         found.append(row)
     _check_written(path, key, found, wanted, written_in)
     return found
+
+
+def _of_section(said: str, use: Use) -> str:
+    """What is said of keys of `data`, of those that stand for them here."""
+    return said.replace("data.files", f"translated.{use}").replace("data.", "translated.")
 
 
 def file_of(section: Translated, use: Use, language: str) -> Path:
@@ -195,6 +201,37 @@ def check_language(
             f"{where}: reads like {code} ({most.words:.0%} of its words are in the texts of "
             f"{code}, {own.words:.0%} in those of {written_in}); expected text in {written_in}"
         )
+
+
+def check_pairs(
+    where: str,
+    rows: Sequence[Mapping[str, Any]],
+    wanted: Mapping[str, list[Any]],
+    written_in: str,
+    original: str,
+) -> None:
+    """Raise `DataError` where the translations fit the examples of their ids no better than others.
+
+    Args:
+        where: key and file, for the message.
+        rows: the translations, in the order of the examples.
+        wanted: columns of the examples.
+        written_in: the language of the translations.
+        original: that of the examples.
+    """
+    made, originals = texts(rows), of_columns(wanted)
+    if not pairing.above_chance(_parts(originals, original), _parts(made, written_in)):
+        raise DataError(
+            f"{where}: its {len(made):,} translations fit the texts of their ids no better than "
+            "shuffled ones, by their lengths and by their words; give each translation the id of "
+            "the example that it is of"
+        )
+
+
+def _parts(lines: Sequence[str], language: str) -> list[list[str]]:
+    """Words, or characters where a language sets no spaces."""
+    spaced = language.split("_")[1] not in corpus.SPACELESS
+    return [line.split() if spaced else [c for c in line if not c.isspace()] for line in lines]
 
 
 def _first(lines: Sequence[str], characters: int) -> Profile:

@@ -69,12 +69,19 @@ class Recipe(recipe.Recipe):
         same = cls.model_construct(checked.model_fields_set, **dict(checked))
         return cast("Self", same)
 
-    def check(self) -> None:
-        """Whether everything that the recipe names is there; reads the beginning of raw text only.
+    def check(self) -> tuple[str, ...]:
+        """Whether everything that the recipe names is there, and labelled data what it must be.
+
+        Reads labelled data in files, up to 5 MB, and the beginning of raw text only.
+
+        Returns:
+            What was not looked at, a sentence each: the run does, before its first stage.
 
         Raises:
             DataError: names every file of labelled data that is missing, or the first of raw text;
-                a line of a word list that is none; a prebuilt extension that there is none of.
+                what a run would refuse in the data, such as sources with different labels; a word
+                list that is none, or the wrong way round; translations that are of other texts; a
+                prebuilt extension that there is none of.
             BaseModelError: for a base that no name, folder or Hub id can be, or one of whose layers
                 `train.freeze` leaves none, where its sizes are known here.
         """
@@ -89,11 +96,23 @@ class Recipe(recipe.Recipe):
             material.check_files(self.text, self.languages.targets)
         for number in range(len(self.train.augment)):
             bilingual.of_lists(self, number)
-        shots.check_files(self)
         translated.check_files(self)
+        shots.check_files(self)
+        left = self._check_contents()
         check_prebuilt(self)
         for key, name in kept_files(self):
             corpus.check_start(Path(name).expanduser(), key)
+        return left
+
+    def _check_contents(self) -> tuple[str, ...]:
+        from lowres import augment, contents, translated
+
+        found = contents.read(self)
+        if isinstance(found, str):
+            return (found,)
+        augment.check_columns(self, found.labels, found.train)
+        translated.check_columns(self, found.labels, found.train, found.tests)
+        return ()
 
     def _check_layers(self) -> None:
         from lowres import recipe_strategies, shapes

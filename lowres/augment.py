@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset, concatenate_datasets
+import regex
 
 from lowres import bilingual, corpus, mentions
 from lowres.augmentations import AugmentationOptions, Known, Lexicon, Mentions
-from lowres.data import LabelledData
 from lowres.errors import DataError
 from lowres.labels import is_bio
 from lowres.recipe import Recipe
 from lowres.tasks import TaskOptions
-from lowres.words import form
 
-COVERED: Final = 0.1
-"""Share of the source's words that a lexicon must hold; below it is of another language."""
-REVERSED: Final = 1.5
-"""So many times the share on its other side: the lexicon is the wrong way round. Of 27 GATITOS
-lists read that way, the English words of topics are 0.00 to 0.11 on one side, 0.43 and more on the
-other."""
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from lowres.data import LabelledData
 
 
 def augment(
@@ -45,11 +40,13 @@ def augment(
         DataError: when hardly a word of the examples is in a lexicon, or it is of another script or
             the wrong way round; when entities are to be changed, and there is none or no other.
     """
+    from datasets import Dataset, concatenate_datasets
+
     parts, notes = [data.train], []
     rows = data.train.to_list()
     for number, (way, own) in enumerate(zip(ways, lexicons, strict=True)):
         before = sum(other.name == way.name for other in ways[:number])
-        notes += _notes(rows, way, own, data.labels, task, source)
+        notes += _notes(data.train, way, own, data.labels, source)
         # one way's draws do not depend on those of another
         draw = Random(f"{seed} {way.name} {before}")
         known = _known(rows, way, own)
@@ -71,10 +68,19 @@ def augment(
 def check(data: LabelledData, recipe: Recipe) -> None:
     """What of `train.augment` can be known before hours of work: that its lists are there, are
     lists, and translate from the source; that there are entities. Raises `DataError`."""
-    rows = data.train.to_list() if recipe.train.augment else []
     source = ", ".join(recipe.languages.source)
     for number, way in enumerate(recipe.train.augment):
-        _notes(rows, way, bilingual.of_lists(recipe, number), data.labels, recipe.task, source)
+        _notes(data.train, way, bilingual.of_lists(recipe, number), data.labels, source)
+
+
+def check_columns(
+    recipe: Recipe, labels: Sequence[str], train: Mapping[str, Sequence[Any]]
+) -> None:
+    """As `check`, of the columns of the source's training examples, and without a look at their
+    entities; imports no heavy library."""
+    source = ", ".join(recipe.languages.source)
+    for number, way in enumerate(recipe.train.augment):
+        _listed(train, way, bilingual.of_lists(recipe, number), labels, source)
 
 
 def _known(
@@ -150,39 +156,44 @@ def _token(
 def _text(text: str, way: AugmentationOptions, lexicon: Lexicon | None, draw: Random) -> str:
     parts: list[str] = []
     before = False
-    for word in text.split():
-        changed = way.word(word, lexicon, draw)
-        # two words of a language without spaces stand side by side in it
-        joined = before and changed is not None and lexicon is not None and not lexicon.spaced
-        if changed != "":
-            parts += ["" if joined or not parts else " ", word if changed is None else changed]
-        before = changed is not None
+    for whole in text.split():
+        space = " " if parts else ""
+        # a lexicon has words, and runs are none
+        for word in [whole] if lexicon is not None else _runs(whole):
+            changed = way.word(word, lexicon, draw)
+            # two words of a language without spaces stand side by side in it
+            joined = before and changed is not None and lexicon is not None and not lexicon.spaced
+            if changed != "":
+                parts += ["" if joined else space, word if changed is None else changed]
+                space = ""
+            before = changed is not None
     return "".join(parts)
 
 
+def _runs(word: str) -> list[str]:
+    """What stands between two spaces, in runs about as long as words where its script sets none:
+    as one word a whole sentence would be lost, or have one slip."""
+    found = len(corpus.spaceless().findall(word))
+    if 2 * found <= sum(map(str.isalpha, word)):
+        return [word]
+    letters = regex.findall(r"\X", word)
+    size = corpus.LETTERS_A_WORD
+    return ["".join(letters[at : at + size]) for at in range(0, len(letters), size)]
+
+
 def _notes(
-    rows: Sequence[Mapping[str, Any]],
+    train: Dataset,
     way: AugmentationOptions,
     own: Sequence[Known],
     labels: Sequence[str],
-    task: TaskOptions,
     source: str,
 ) -> list[str]:
     """What a way finds in the examples, a sentence each; raises `DataError` for next to nothing."""
-    notes = [_covered(rows, one, task, source) for one in own if isinstance(one, Lexicon)]
+    notes = _listed(train.to_dict(), way, own, labels, source)
     if not way.spans:
         return notes
-    if not is_bio(labels):
-        shown = ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")
-        raise DataError(
-            f"train.augment: {way.name} changes entities, and the labels of {source} mark none "
-            f"({shown}); expected O and tags such as B-PER, I-PER: leave it out"
-        )
-    kinds = {label[2:] for label in labels if label.startswith("B-")}
     listed = [one for one in own if isinstance(one, Mentions)]
-    for names in listed:
-        mentions.check_types(names, kinds)
-    found = list(mentions.of_examples(rows).values())
+    found = list(mentions.of_examples(train.to_list()).values())
     if not any(len(each) > 1 for one in (*found, *listed) for each in one.by_type.values()):
         raise DataError(
             f"train.augment: {way.name} puts another entity of the same type in the place of one, "
@@ -194,37 +205,25 @@ def _notes(
     return notes
 
 
-def _covered(
-    rows: Sequence[Mapping[str, Any]], lexicon: Lexicon, task: TaskOptions, source: str
-) -> str:
-    """How much of the source the lexicon holds; raises `DataError` for too little, for words of
-    another script, and for a lexicon that translates into the source."""
-    fields = [name for name in ("text", "text_pair", "tokens") if name in task.fields]
-    values = [row[name] for row in rows for name in fields]
-    words = [
-        found
-        for value in values
-        for word in (value.split() if isinstance(value, str) else value)
-        if (found := form(word))
-    ]
-    share = sum(word in lexicon.entries for word in words) / max(1, len(words))
-    own = {form(word) for found in lexicon.entries.values() for word, _ in found}
-    other = sum(word in own for word in words) / max(1, len(words))
-    if other >= COVERED and other > REVERSED * share:
+def _listed(
+    train: Mapping[str, Sequence[Any]],
+    way: AugmentationOptions,
+    own: Sequence[Known],
+    labels: Sequence[str],
+    source: str,
+) -> list[str]:
+    """Whether a way's lists fit the examples, a note on each lexicon; raises `DataError`."""
+    notes = [bilingual.covered(train, one, source) for one in own if isinstance(one, Lexicon)]
+    if not way.spans:
+        return notes
+    if not is_bio(labels):
+        shown = ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")
         raise DataError(
-            f"{lexicon.origin}: is the wrong way round: {other:.0%} of the words of {source}'s "
-            f"training examples stand among its words of {lexicon.language}, {share:.0%} among "
-            f"what it translates; expected `{source} TAB {lexicon.language}`, in this order: swap "
-            "its columns"
+            f"train.augment: {way.name} changes entities, and the labels of {source} mark none "
+            f"({shown}); expected O and tags such as B-PER, I-PER: leave it out"
         )
-    if share < COVERED:
-        raise DataError(
-            f"{lexicon.origin}: holds {share:.0%} of the words of {source}'s training examples, at "
-            f"least {COVERED:.0%} are needed; expected words of {source} with theirs of "
-            f"{lexicon.language} (a list: `{source} TAB {lexicon.language}`, in this order)"
-        )
-    corpus.check_script(Path(lexicon.origin), lexicon.language, " ".join(own))
-    return (
-        f"train.augment: code_switch: {share:.0%} of the words of {source}'s training examples "
-        f"have one of {lexicon.language}"
-    )
+    kinds = {label[2:] for label in labels if label.startswith("B-")}
+    for names in own:
+        if isinstance(names, Mentions):
+            mentions.check_types(names, kinds)
+    return notes

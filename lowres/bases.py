@@ -21,6 +21,7 @@ from lowres.embedded import EMBEDDED, rebuild
 from lowres.errors import BaseModelError, HubError, nearest
 
 Pooling = Literal["mean", "cls"]
+Pretraining = Literal["xlm-r", "xlm-r and more", "english", "not known"]
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,24 @@ class BaseRow:
     """How its authors make one vector of a text."""
     licence: str
     note: str
-    multilingual: bool = True
+    pretraining: Pretraining = "not known"
+    """Which languages its text had, as far as a list of them is here: XLM-R's hundred, those and
+    others, English alone. `pretraining.seen` reads it."""
+
+    @property
+    def multilingual(self) -> bool:
+        """Whether it was pretrained on more than English."""
+        return self.pretraining != "english"
 
     @property
     def lora_targets(self) -> tuple[str, ...]:
         """See `lora_targets`."""
         return lora_targets(self.architecture)
+
+    @property
+    def xlmr_pieces(self) -> bool:
+        """Whether its vocabulary is XLM-R's, so that pieces made for that fit."""
+        return self.pretraining == "xlm-r" and self.architecture != "deberta-v2"
 
     @property
     def offline(self) -> bool:
@@ -83,6 +96,7 @@ _ROWS: Final = (
         "mean",
         EMBEDDED["e5-small"].licence,
         "12 x 384, about 100 languages; sentence vectors; XLM-R's vocabulary",
+        "xlm-r",
     ),
     BaseRow(
         "e5-base",
@@ -91,6 +105,7 @@ _ROWS: Final = (
         "mean",
         "mit",
         "12 x 768, about 100 languages; sentence vectors",
+        "xlm-r",
     ),
     BaseRow(
         "minilm-en",
@@ -99,7 +114,7 @@ _ROWS: Final = (
         "mean",
         EMBEDDED["minilm-en"].licence,
         "6 x 384, English only, WordPiece, lower-cased",
-        multilingual=False,
+        "english",
     ),
     BaseRow(
         "xlm-roberta-base",
@@ -108,6 +123,7 @@ _ROWS: Final = (
         "mean",
         "mit",
         "12 x 768, 100 languages (arXiv:1911.02116)",
+        "xlm-r",
     ),
     BaseRow(
         "xlm-roberta-large",
@@ -116,6 +132,7 @@ _ROWS: Final = (
         "mean",
         "mit",
         "24 x 1024, 100 languages; the one that collapses most often in fine-tuning",
+        "xlm-r",
     ),
     BaseRow(
         "bert-base-multilingual-cased",
@@ -140,6 +157,7 @@ _ROWS: Final = (
         "mean",
         "mit",
         "12 x 768, 100 languages; unstable in fp16; may need base.allow_pickle",
+        "xlm-r",
     ),
     BaseRow(
         "mmBERT-base",
@@ -164,6 +182,7 @@ _ROWS: Final = (
         "mean",
         _SEE_CARD,
         "XLM-R base adapted to 17 African languages (Alabi et al. 2022)",
+        "xlm-r and more",
     ),
     BaseRow(
         "glot500-base",
@@ -172,6 +191,7 @@ _ROWS: Final = (
         "mean",
         _SEE_CARD,
         "XLM-R base adapted to 511 languages (arXiv:2305.12182), larger vocabulary",
+        "xlm-r and more",
     ),
     BaseRow(
         "LaBSE",
@@ -202,7 +222,7 @@ def locate(name: str, revision: str | None = None, allow_pickle: bool = False) -
         HubError: the Hub has no such model or revision, it is gated, or nothing is at hand
             without a network.
     """
-    row = _row(name)
+    row = row_of(name)
     if row is None:
         folder = _folder(name)
         if folder is not None:
@@ -239,6 +259,19 @@ def locate(name: str, revision: str | None = None, allow_pickle: bool = False) -
     )
 
 
+def at_hand(row: BaseRow) -> LocatedBase | None:
+    """A known base where it needs no network: in the Hub client's cache, or out of the packages
+    that carry it; None where it is in neither. Its weights may be pickled: nothing loads them."""
+    stored = snapshots.cached(row.hub_id, None, allow_pickle=True)
+    if stored is not None:
+        return LocatedBase(row.name, str(stored), row.hub_id, stored.name, "cache")
+    if row.offline and EMBEDDED[row.name].installed:
+        return LocatedBase(
+            row.name, str(rebuild(row.name)), row.hub_id, None, EMBEDDED[row.name].obtained
+        )
+    return None
+
+
 def is_hub_id(name: object) -> bool:
     """Whether it is written as an id of the Hub, and is no folder here."""
     return isinstance(name, str) and bool(_HUB_ID.fullmatch(name)) and not Path(name).is_dir()
@@ -249,7 +282,7 @@ def check_name(name: str) -> None:
 
     Looks at the name only; whether the Hub has it, `locate` finds out.
     """
-    if _row(name) is None:
+    if row_of(name) is None:
         _folder(name)
 
 
@@ -279,7 +312,8 @@ def check_folder(folder: Path, name: str, allow_pickle: bool) -> None:
         _check_convertible(folder, name)
 
 
-def _row(name: str) -> BaseRow | None:
+def row_of(name: str) -> BaseRow | None:
+    """The row of a base by its short name or Hub id; None for a folder, and for one unknown."""
     by_hub_id = {row.hub_id: row for row in _ROWS}
     if name in ROWS:
         return ROWS[name]

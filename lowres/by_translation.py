@@ -17,6 +17,8 @@ from lowres.figures import ADAPTER, MISSING, number
 from lowres.results import Comparison, Results, Score, TranslationRecord
 from lowres.variants import TRANSLATE_TEST, TRANSLATE_TRAIN
 
+MANY_LOST = 0.5
+"""Share of spans that word alignment could not carry over, from which on the files are doubted."""
 SYSTEMS = (TRANSLATE_TRAIN, TRANSLATE_TEST)
 NOTE = (
     "In brackets the 95% interval, and below it the points gained over zero-shot with theirs "
@@ -144,6 +146,11 @@ def _said(record: TranslationRecord) -> list[str]:
         found.append(
             f"{begun}; {record.lost:,} of {record.spans:,} spans of the answers were lost on the "
             "way back."
+        )
+    if record.spans and record.lost >= MANY_LOST * record.spans:
+        found.append(
+            f"{begun}: half of the spans or more were lost: look whether each translation has the "
+            "id of its own sentence, and is a close one."
         )
     if record.in_test:
         found.append(

@@ -139,8 +139,8 @@ def validate(
         raise LowresError("validate needs a recipe's name or path (or --schema)")
     from lowres import api
 
-    api.Recipe.load(recipe, overrides or []).check()
-    typer.echo(f"{recipe}: valid")
+    left = api.Recipe.load(recipe, overrides or []).check()
+    typer.echo(f"{recipe}: valid" + "".join(f" ({said})" for said in left))
 
 
 @app.command()

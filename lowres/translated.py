@@ -98,27 +98,24 @@ def check(recipe: Recipe, data: LabelledData) -> None:
 
 
 def check_files(recipe: Recipe) -> None:
-    """As `check`, where the labelled data is in files; imports no heavy library.
-
-    Data on the Hub is left for the run; whether the translations are there is not.
-    """
+    """Whether the translations that the recipe names are there. Raises `DataError`."""
     if recipe.translated is None:
         return
     for use in USES:
         for code in languages(recipe, use):
             aligned.file_of(recipe.translated, use, code)
-    sets = (recipe.data, recipe.data.source)
-    if any(each is not None and each.files is None for each in sets):
-        return
-    from lowres import data
 
-    labels, parts, _ = data.read(recipe)
-    train: dict[str, list[Any]] = {}
-    for code in recipe.languages.source:
-        for name, values in parts[code, "train"].columns.items():
-            train.setdefault(name, []).extend(values)
-    tests = {code: dict(parts[code, "test"].columns) for code in recipe.languages.targets}
-    _check(recipe, labels, train, tests)
+
+def check_columns(
+    recipe: Recipe,
+    labels: Sequence[str],
+    train: Mapping[str, list[Any]],
+    tests: Mapping[str, Mapping[str, list[Any]]],
+) -> None:
+    """As `check`, of the columns of the source's training examples and of the targets' tests;
+    imports no heavy library."""
+    if recipe.translated is not None:
+        _check(recipe, labels, train, tests)
 
 
 def _check(
@@ -150,6 +147,7 @@ def _check(
             rows = aligned.read(_section(recipe), use, code, {**wanted}, written_in)
             where = f"translated.{use}: {aligned.file_of(_section(recipe), use, code)}"
             aligned.check_language(where, rows, written_in, known)
+            aligned.check_pairs(where, rows, wanted, written_in, source if use == "train" else code)
 
 
 @dataclass(frozen=True)

@@ -57,3 +57,20 @@ def test_three_sources_are_tried_and_labels_come_last() -> None:
     assert "shots: [50]" in found[1].how
     alone = advice.steps("xho_Latn", "e5-small", FINDING, True, 10_000, ["zul_Latn"])
     assert alone[0].how == "languages.source: zul_Latn"
+
+
+@pytest.mark.parametrize(
+    ("labels", "word", "how"),
+    [
+        (0, "label", "label 100 for testing and 50 more: languages.shots: [50]"),
+        (30, "label", "languages.shots: [0, 30] measures what they bring; label 100 others"),
+        (149, "label", "languages.shots: [0, 149]"),
+        (150, "few labels", "set 100 aside for testing: languages.shots: [0, 50]"),
+        (1100, "few labels", "set 100 aside for testing: languages.shots: [0, 50, 1000]"),
+    ],
+)
+def test_labels_that_are_there_are_used(labels: int, word: str, how: str) -> None:
+    last = advice.steps("xho_Latn", "e5-small", FINDING, True, 10_000, ["zul_Latn"], labels)[-1]
+    assert last.word == word
+    assert last.how.startswith(how)
+    assert ("you have" in last.why) == bool(labels)

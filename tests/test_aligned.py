@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_translated import OTHER, TARGET, change, in_target, recipe
+from tiny_translated import OTHER, TARGET, change, in_target, recipe, write
 from typer.testing import CliRunner
 
-from lowres import aligned, data, translated
+from lowres import aligned, api, data, translated
 from lowres.cli import app
 from lowres.errors import DataError
 from lowres.recipe import Recipe
@@ -24,7 +25,7 @@ def without(count: int) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]
 def told(of_study: Recipe, said: str) -> None:
     """By `validate`, before a run folder is made, and by the run."""
     for check in (
-        lambda: translated.check_files(of_study),
+        api.Recipe.from_mapping(of_study.model_dump(mode="json")).check,
         lambda: translated.check(of_study, data.load(of_study)),
     ):
         with pytest.raises(DataError, match=said) as caught:
@@ -128,7 +129,7 @@ def test_what_a_run_would_hold_out_for_dev_needs_no_translation(
         tmp_path / f"into/{TARGET}.jsonl",
         lambda rows: [row for row in rows if row["id"] not in ("9", "19")],
     )
-    translated.check_files(of_study)
+    api.Recipe.from_mapping(of_study.model_dump(mode="json")).check()
     translated.check(of_study, data.load(of_study))
 
 
@@ -177,3 +178,35 @@ def test_test_sentences_that_were_trained_on_are_counted(tmp_path: Path, tiny_ba
     change(file, lambda rows: [{**rows[0], "text": stolen}, *rows[1:]])
     (record,) = translated.train_data(of_study, labelled, labelled, (TARGET,)).records
     assert record.in_test >= 1
+
+
+def test_translations_under_ids_of_others_are_refused(
+    tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Good ids and good translations, and none belongs to its id."""
+    of_study = recipe(tmp_path, tiny_base)
+    draw = random.Random(5)
+    words = [f"{a}{b}da" for a in "bkmt" for b in "aeiou"]
+    rows = [
+        {"id": str(n), "text": " ".join(draw.choices(words, k=draw.randint(4, 20))), "label": label}
+        for n, label in zip(range(60), ["health", "trade", "nature"] * 20, strict=True)
+    ]
+    write(tmp_path / "eng_Latn/train.jsonl", rows)
+    made = [in_target(row) for row in rows]
+    write(tmp_path / f"into/{TARGET}.jsonl", made)
+    api.Recipe.from_mapping(of_study.model_dump(mode="json")).check()
+    ids = draw.sample([row["id"] for row in rows], len(rows))
+    swapped = [{**row, "id": name} for row, name in zip(made, ids, strict=True)]
+    write(tmp_path / f"into/{TARGET}.jsonl", swapped)
+    told(
+        of_study,
+        r"^translated.train: .*swh_Latn.jsonl: its 60 translations fit the texts of their ids no "
+        r"better than shuffled ones, .*; give each translation the id of the example",
+    )
+
+
+def test_a_file_of_no_format_names_the_key_of_its_section(tmp_path: Path, tiny_base: Path) -> None:
+    plain = tmp_path / "plain.txt"
+    plain.write_text("habari ya leo ni njema\nna kesho\n", encoding="utf-8")
+    of_study = recipe(tmp_path, tiny_base, train={TARGET: str(plain)})
+    told(of_study, r"^translated.train: .*plain.txt:2: .*\(translated.format conll\)$")

@@ -125,7 +125,7 @@ def test_a_word_list_that_is_none_is_refused_before_a_run(tmp_path: Path) -> Non
     file.write_text("soko\tmarket\ntimu team\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"list.txt:2: expected `translation TAB word`"):
         api.Recipe.load("quickstart", keys).check()
-    file.write_text("soko\tmarket\ntimu\tteam\n", encoding="utf-8")
+    file.write_text("the\tya\nin\tkatika\nto\tkwa\n", encoding="utf-8")
     api.Recipe.load("quickstart", keys).check()
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from difflib import SequenceMatcher
+
 import pytest
 import regex
 from datasets import Dataset
@@ -9,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowres import registry
-from lowres.augment import augment
-from lowres.augmentations import Lexicon
+from lowres.augment import _runs, _text, augment
+from lowres.augmentations import AugmentationOptions, Lexicon
 from lowres.data import LabelledData
 from lowres.mentions import spans_of
 from lowres.words import parted
@@ -198,3 +201,42 @@ def test_a_slip_is_of_the_word_s_own_letters(drawn, seed):
         assert new.endswith(after)
         assert set(new) <= set(old)
         assert abs(len(new) - len(old)) <= max(map(len, letters))
+
+
+THAI = "แม่น้ำสายนี้ไหลผ่านหมู่บ้านของเราและชาวบ้านจับปลาทุกเช้า"
+JAPANESE = "この川は私たちの村を流れていて、村人は毎朝魚を捕ります。"
+
+
+def options(name, **given):
+    return registry.module("augmentations", name).Options(name=name, **given)
+
+
+@given(
+    st.lists(st.text(st.sampled_from([*THAI, *JAPANESE]), min_size=1, max_size=60), max_size=5),
+    st.integers(0, 99),
+)
+@SETTINGS
+def test_a_text_without_spaces_loses_runs_and_nothing_else(sentences, seed):
+    text = " ".join(" ".join(sentences).split())
+    left = _text(text, options("word_dropout", share=0.3), None, random.Random(seed))
+    rest = iter(text)
+    assert all(letter in rest for letter in left), "what is left stands in its order"
+    assert "  " not in left
+    for word in text.split():
+        letters = [letter for run in _runs(word) for letter in regex.findall(r"\X", run)]
+        assert letters == regex.findall(r"\X", word), "a letter keeps its marks"
+    assert _text(text, AugmentationOptions(name="none"), None, random.Random(seed)) == text
+
+
+@pytest.mark.parametrize("text", [THAI, JAPANESE])
+def test_a_sentence_without_spaces_is_not_one_word(text):
+    draws = [random.Random(seed) for seed in range(40)]
+    left = [_text(text, options("word_dropout", share=0.2), None, draw) for draw in draws]
+    assert all(left), "a part of it stays"
+    assert 0.7 < sum(map(len, left)) / (40 * len(text)) < 0.9
+    noisy = options("character_noise", share=1.0)
+    slips = regex.findall(r"\X", _text(text, noisy, None, random.Random(1)))
+    own = regex.findall(r"\X", text)
+    changes = SequenceMatcher(None, own, slips, False).get_opcodes()
+    assert sum(kind != "equal" for kind, *_ in changes) > 2
+    assert _runs("umfana") == ["umfana"]

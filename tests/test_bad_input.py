@@ -15,7 +15,7 @@ import pytest
 from hub_server import Hub, serve
 from typer.testing import CliRunner, Result
 
-from lowres import snapshots
+from lowres import contents, snapshots
 from lowres.artifacts import RunFolder
 from lowres.cli import app
 from lowres.recipe_loading import dump, load
@@ -328,3 +328,40 @@ def test_spans_where_no_tag_begins_one(study: Path) -> None:
     words = ["study.yaml", "task.name=tagging", "data.files={lang}/{split}.txt"]
     says = ["evaluate.metrics: span_f1 cannot score", "no label begins with B-"]
     refused([*words, "evaluate.metrics=span_f1"], says, study)
+
+
+def test_sources_with_other_labels_are_refused_before_a_run(study: Path) -> None:
+    (study / "yor_Latn").mkdir()
+    for split in ("train", "dev", "test"):
+        renamed = TRAIN.replace("fine", "fines")
+        (study / "yor_Latn" / f"{split}.tsv").write_text(renamed, encoding="utf-8")
+    words = ["study.yaml", "languages.source=[eng_Latn, yor_Latn]"]
+    says = ["different label sets: eng_Latn never shows fines; yor_Latn never shows fine;"]
+    for command in ("validate", "run"):
+        refused(words, says, study, command=(command,))
+
+
+def test_a_lexicon_that_is_the_wrong_way_round_is_refused_before_a_run(study: Path) -> None:
+    ways = "train.augment=[{name: code_switch, lexicon: '{lang}.tsv'}]"
+    listed = study / "swh_Latn.tsv"
+    listed.write_text("siku\tday\nnjema\tgood\nmbaya\tbad\n", encoding="utf-8")
+    says = ["swh_Latn.tsv: is the wrong way round", "swap its columns"]
+    for command in ("validate", "run"):
+        refused(["study.yaml", ways], says, study, command=(command,))
+    listed.write_text("day\tsiku\ngood\tnjema\nbad\tmbaya\n", encoding="utf-8")
+    valid = CliRunner().invoke(app, ["validate", "study.yaml", ways])
+    assert (valid.exit_code, valid.stdout) == (0, "study.yaml: valid\n"), valid.stderr
+
+
+def test_what_is_not_read_is_said(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (study / "swh_Latn" / "test.tsv").write_text(TEST.replace("poor", "mean"), encoding="utf-8")
+    refused(["study.yaml"], ["never shows: swh_Latn test: 'mean'"], study, command=("validate",))
+    monkeypatch.setattr(contents, "MOST_MB", 1e-5)
+    valid = CliRunner().invoke(app, ["validate", "study.yaml"])
+    assert valid.exit_code == 0, valid.stderr
+    assert "MB of labelled data: what is in it is checked by the run)" in valid.stdout
+    monkeypatch.setattr(contents, "MOST_MB", 5)
+    (study / "swh_Latn" / "test.tsv").rename(study / "swh_Latn" / "test.parquet")
+    split = ["data.source={files: '{lang}/{split}.tsv'}", "data.files='{lang}/{split}.parquet'"]
+    valid = CliRunner().invoke(app, ["validate", "study.yaml", *split])
+    assert "in Parquet: what is in it is checked by the run" in valid.stdout, valid.stderr

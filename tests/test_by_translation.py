@@ -73,3 +73,14 @@ def test_terminal_report_and_card_say_the_same(tmp_path: Path) -> None:
         assert "2 texts of its test set stand among those" in page, name
     assert "## With translations" in pages["card"]
     assert "translate" not in drawn(make_results())
+
+
+def test_half_of_the_spans_lost_is_said() -> None:
+    results = study()
+    record = results.translations[0].model_copy(update={"lost": 450})
+    said = by_translation.of(results.model_copy(update={"translations": [record]}))
+    assert said is not None
+    assert any("half of the spans or more were lost: look whether" in line for line in said.files)
+    known = by_translation.of(results)
+    assert known is not None
+    assert not any("half of the spans" in line for line in known.files)

@@ -243,7 +243,7 @@ def test_python_is_used_as_the_page_says(
     keys = (key.split("=", 1) for key in reader.small("quickstart"))
     small = {key: yaml.safe_load(value) for key, value in keys}
     found = blocks(ROOT / "docs" / "how-to" / "python.md", "python")
-    assert len(found) == 6
+    assert len(found) == 7
     # one after another in one session, as in a notebook
     session: dict[str, object] = {}
     for block in found:
@@ -256,7 +256,14 @@ def test_python_is_used_as_the_page_says(
             session,
         )
     printed = capsys.readouterr().out
-    for said in ("report.html", "begins: train/2", "on source dev", "script unknown", "tzm_Tfng"):
+    for said in (
+        "report.html",
+        "begins: train/2",
+        "on source dev",
+        "script unknown",
+        "tzm_Tfng",
+        "zul_Latn",
+    ):
         assert said in printed, said
     assert (work / "tzm-pieces" / "extension.json").is_file()
     assert (work / "topics-adapter" / "labels.json").is_file()

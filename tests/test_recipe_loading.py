@@ -111,6 +111,7 @@ def test_later_overrides_win_and_may_fill_an_override_before(study):
         ("seeds.x=3", "seeds: expected a list"),
         ("languages.targets.x=y", "targets holds a value, not a section"),
         ("lora.rnak=8", "unknown key lora.rnak; did you mean 'rank'?"),
+        ("train.sources=[eng_Latn]", "unknown key train.sources; languages.source: [eng_Latn, "),
         ("lorra.rank=8", "unknown key lorra; did you mean 'lora'?"),
         ("lora.rank=x", "lora.rank: expected a whole number, not 'x'"),
         ("lora.dropout=x", "lora.dropout: expected a number"),

@@ -1,4 +1,4 @@
-"""`lowres suggest`: which source languages and which bases to try for a target, and why.
+"""The advisor: which source languages to try for a target, and why; all that it says, as types.
 
 Sources stand in the order of what is known of them. The order is checked against measured transfer
 in docs/advisor.md; the figure behind it foretells no score, so it is not shown.
@@ -6,26 +6,24 @@ in docs/advisor.md; the figure behind it foretells no score, so it is not shown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from lowres import corpus, languages, readers, record, uriel, wordlists
+from lowres import base_views, corpus, languages, readers, record, uriel, wordlists
 from lowres.advice import Step
+from lowres.base_views import BaseView
 from lowres.columns import USUAL
-from lowres.diagnose import Base, Finding, Text, english_lines, examine, measure
-from lowres.errors import DataError, LanguageError
-from lowres.fertility import figures
+from lowres.diagnose import Text
+from lowres.errors import DataError, LanguageError, reworded
 
 EVIDENCE: Final = ("measured", "letters", "retrieval", "closeness")
 """What sources are ordered by; docs/advisor.md says what each is worth."""
 CLOSENESS: Final = 0.1
 """What closeness counts beside each of the others, where something was measured of a source; as
 much as they without. Chosen as `record.NEARNESS` is."""
-XLMR_BASES: Final = frozenset({"e5-small", "e5-base", "xlm-roberta-base", "xlm-roberta-large"})
-"""Bases whose pretraining languages are known here: those of XLM-R."""
-_ORDER: Final = ("fine", "extend", "script unknown", "replace")
 
 
 @dataclass(frozen=True)
@@ -55,18 +53,6 @@ class Source:
 
 
 @dataclass(frozen=True)
-class BaseView:
-    """A base, and what its tokenizer makes of the target's text."""
-
-    name: str
-    seen: bool | None
-    """Whether its pretraining had the target in this script; None where that is not known here."""
-    finding: Finding | None
-    """None without text."""
-    reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Suggestion:
     """All that `lowres suggest` says."""
 
@@ -79,25 +65,34 @@ class Suggestion:
     """What could not be said, and what would change that."""
 
 
-def labelled(given: str) -> Labelled:
-    """`zul_Latn=FILE`, or a FILE whose name or folder is the language's code.
+def language_of(given: str) -> tuple[str, Path]:
+    """The language and the file of `zul_Latn=FILE`, or of a FILE whose name or folder is the code.
 
-    Raises `LanguageError` for a language that nobody says, `DataError` for a file that holds no
-    texts.
+    Raises `LanguageError` for a language that nobody says.
     """
     code, mark, name = given.partition("=")
     path = Path(name if mark else given)
     if mark:
-        language = languages.of_option("--labelled", code)
-    else:
-        named = [part for part in (path.stem, *reversed(path.parent.parts)) if _is_code(part)]
-        if not named:
-            raise LanguageError(
-                f"--labelled {given}: neither the file nor a folder is named by a language code "
-                "such as zul_Latn; write --labelled zul_Latn=FILE"
-            )
-        language = languages.canonical(named[0])
+        return languages.of_option("--labelled", code), path
+    named = [part for part in (path.stem, *reversed(path.parent.parts)) if _is_code(part)]
+    if not named:
+        raise LanguageError(
+            f"--labelled {given}: neither the file nor a folder is named by a language code "
+            "such as zul_Latn; write --labelled zul_Latn=FILE"
+        )
+    return languages.canonical(named[0]), path
+
+
+def labelled(given: str) -> Labelled:
+    """As `language_of`, read. Raises `DataError` too, for a file that holds no texts."""
+    language, path = language_of(given)
     return Labelled(language, path, tuple(_texts(path)))
+
+
+def of_target(target: str, files: Sequence[Labelled]) -> int:
+    """How many labelled examples of the target itself are among the files."""
+    own = uriel.member(target)
+    return sum(len(file.lines) for file in files if uriel.member(file.code) == own)
 
 
 def _is_code(text: str) -> bool:
@@ -111,7 +106,8 @@ def _is_code(text: str) -> bool:
 def _texts(path: Path) -> list[str]:
     if not path.is_file():
         raise DataError(f"--labelled {path}: no such file; expected labelled examples")
-    table = readers.read(path, "auto", "auto")
+    with reworded(lambda said: f"--labelled {_without_keys(said)}"):
+        table = readers.read(path, "auto", "auto")
     for field in ("tokens", "text"):
         column = next((name for name in USUAL[field] if name in table.columns), None)
         if column is not None:
@@ -122,6 +118,22 @@ def _texts(path: Path) -> list[str]:
         f"--labelled {path}: no column of texts among {', '.join(table.columns)}; expected one of "
         f"{', '.join((*USUAL['tokens'], *USUAL['text']))}"
     )
+
+
+_KEYS: Final = (
+    (r"set data\.format \((.*)\)$", r"give the file an ending that does (\1)"),
+    (r"set data\.format$", "give the file the ending of its format"),
+    (r"data\.format (\w+)", r"read as \1"),
+    (r", or set data\.quoting to .*$", ""),
+    (r"; check data\.files and data\.names$", ""),
+)
+"""What is said of keys of a recipe, in which there are none: a file is read by its ending."""
+
+
+def _without_keys(said: str) -> str:
+    for key, other in _KEYS:
+        said = re.sub(key, other, said)
+    return said
 
 
 def sources(
@@ -138,7 +150,8 @@ def sources(
         target: FLORES code.
         task: of the study, which chooses the measured tables; None for all of them.
         text: of the target.
-        files: of the possible sources; without any, all sources of the record are looked at.
+        files: of the possible sources; without any, all sources of the record are looked at. One
+            of the target itself is no source.
         retrieved: source -> `retrieval.accuracy`.
         tables: the record to use in place of the one that lowres carries.
     """
@@ -146,7 +159,7 @@ def sources(
         uriel.member(code): found for code, found in record.measured(target, task, tables).items()
     }
     own = {file.code: file for file in files if uriel.member(file.code) != uriel.member(target)}
-    codes = sorted(own) if files else _recorded(target, task, tables)
+    codes = sorted(own) if own else _recorded(target, task, tables)
     mine = wordlists.profile(corpus.sample(text.path).splitlines()) if text else None
     found = []
     for code in codes:
@@ -240,11 +253,24 @@ def _reasons(source: Source, target: str) -> list[str]:
         said.append(f"family: {same}{source.family}" + ("" if same else f", target {own}"))
     if target.split("_")[1] != source.code.split("_")[1]:
         said.append(f"another script ({source.code.split('_')[1]})")
+    said += _apart(source.distances)
     if source.shared is not None:
         said.append(f"letters {source.shared.letters:.2f} alike, of 1")
+        said.append(f"{source.shared.words:.0%} of the words of the target's text are in its texts")
     if source.retrieval is not None:
         said.append(f"{source.retrieval:.0%} of parallel lines find each other in the base")
     return said
+
+
+def _apart(known: uriel.Distances) -> list[str]:
+    """Distances in words, each from 0 to 1; grammar plays no part in the order."""
+    each = {
+        "in the family tree": known.genetic,
+        "on the map": known.geographic,
+        "in grammar and sounds (not counted)": known.typological,
+    }
+    parts = [f"{value:.2f} {where}" for where, value in each.items() if value is not None]
+    return [f"distance, of 1: {', '.join(parts)}"] if parts else []
 
 
 def _near(source: Source) -> str:
@@ -258,50 +284,6 @@ def _near(source: Source) -> str:
     return f", near ones first (nearest: {m.nearest}{far})"
 
 
-def base_views(
-    target: str, names: Sequence[str], findings: Mapping[str, Finding]
-) -> list[BaseView]:
-    """Bases, the best first: verdict, then seen in pretraining, then unknown pieces, then length.
-
-    Args:
-        target: FLORES code.
-        names: of bases.
-        findings: name -> `diagnose.examine` of the target's text; empty without text.
-    """
-    views = [_view(target, name, findings.get(name)) for name in names]
-
-    def key(view: BaseView) -> tuple[int, bool, float, float]:
-        if view.finding is None:
-            return (0, view.seen is not True, 0.0, 0.0)
-        m = view.finding.measured
-        worst = _ORDER.index(view.finding.verdict.word)
-        return (worst, view.seen is not True, round(m.unknown_share, 3), m.pieces_a_character)
-
-    return sorted(views, key=key)
-
-
-def seen(base: str, target: str) -> bool | None:
-    """Whether a base's pretraining had a language in its script; None where lowres cannot tell."""
-    if base not in XLMR_BASES:
-        return None
-    own = {code for code in languages.XLMR_SEEN if code[4:] == target[4:]}
-    return uriel.member(target) in {uriel.member(code) for code in own}
-
-
-def _view(target: str, name: str, finding: Finding | None) -> BaseView:
-    reasons = []
-    had = seen(name, target)
-    if had is not None:
-        reasons.append(f"pretrained with {'' if had else 'no '}{target}")
-    if finding is not None:
-        reasons.append(f"tokenizer {finding.verdict.word}: {finding.verdict.reason}")
-        m, e = finding.measured, finding.base.english
-        reasons.append(f"{m.unknown_share:.1%} unknown pieces")
-        if m.fertility is not None and e.fertility is not None:
-            reasons.append(f"{m.fertility:.2f} pieces a word (English {e.fertility:.2f})")
-    return BaseView(name, had, finding, tuple(reasons))
-
-
 def notes(target: str, text: Text | None, files: Sequence[Labelled], task: str | None) -> list[str]:
     """What could not be said, and what would change that."""
     said = []
@@ -310,10 +292,11 @@ def notes(target: str, text: Text | None, files: Sequence[Labelled], task: str |
             "no --text: nothing is said of words and tokenizers; a few thousand lines of "
             f"{target} would allow it"
         )
-    if not files:
+    if all(uriel.member(file.code) == uriel.member(target) for file in files):
+        which = " of other languages" if files else ""
         said.append(
-            "no --labelled files: the sources are those of the record, whether you have labels of "
-            "them or not"
+            f"no --labelled files{which}: the sources are those of the record, whether you have "
+            "labels of them or not"
         )
     if not uriel.present():
         said.append(
@@ -334,7 +317,7 @@ def plain(said: Suggestion) -> dict[str, Any]:
         "target": said.target,
         "task": said.task,
         "sources": [_plain_source(source) for source in said.sources],
-        "bases": [_plain_base(view) for view in said.bases],
+        "bases": [base_views.plain(view) for view in said.bases],
         "steps": [asdict(step) for step in said.steps],
         "record": [
             {"name": table.name, "task": table.task, "what": table.what, "source": table.source}
@@ -348,21 +331,3 @@ def _plain_source(source: Source) -> dict[str, Any]:
     row = asdict(source)
     row["distances"]["typological"] = source.distances.typological
     return row
-
-
-def _plain_base(view: BaseView) -> dict[str, Any]:
-    found = view.finding
-    return {
-        "name": view.name,
-        "seen": view.seen,
-        "verdict": found and found.verdict.word,
-        "reason": found and found.verdict.reason,
-        "measured": found and figures(found.measured),
-        "reasons": list(view.reasons),
-    }
-
-
-def look(name: str, tokenizer: Any, text: Text) -> Finding:
-    """One base's tokenizer on the target's text; its unreachable pieces are not looked for."""
-    english = measure(tokenizer, english_lines())
-    return examine(Base(name, tokenizer, english, None, False), text)
