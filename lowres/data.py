@@ -71,7 +71,7 @@ def check_files(recipe: Recipe) -> None:
     needed += [(code, "test") for code in recipe.languages.targets]
     absent = []
     for language, split in needed:
-        origin = _origin(recipe, language)
+        origin = origin_of(recipe, language)
         if origin.spec.files is not None and locations.find(origin, split) is None:
             absent.append(locations.absent(origin, split))
     if absent:
@@ -131,7 +131,7 @@ def source_columns(recipe: Recipe, split: str) -> dict[str, list[Any]] | None:
     does."""
     found: dict[str, list[Any]] = {name: [] for name in recipe.task.fields}
     for language in recipe.languages.source:
-        origin = _origin(recipe, language)
+        origin = origin_of(recipe, language)
         if origin.spec.files is None:
             return None
         columns = columns_of(recipe, language, split)
@@ -147,7 +147,7 @@ def source_columns(recipe: Recipe, split: str) -> dict[str, list[Any]] | None:
 def columns_of(recipe: Recipe, language: str, split: str) -> dict[str, list[Any]] | None:
     """The fields of one split of one language in files; None where it has none. As light as
     `source_columns`."""
-    fields, origin = tuple(recipe.task.fields), _origin(recipe, language)
+    fields, origin = tuple(recipe.task.fields), origin_of(recipe, language)
     part = _SplitReader(origin, None, fields, LabelMap(origin.spec.labels))(split)
     return None if part is None else {name: part.columns[name] for name in fields}
 
@@ -216,7 +216,8 @@ def _specs(recipe: Recipe) -> list[tuple[DataSource, str, tuple[str, ...]]]:
     return [(data.source, "data.source", languages.source), (data, "data", languages.targets)]
 
 
-def _origin(recipe: Recipe, language: str) -> Origin:
+def origin_of(recipe: Recipe, language: str) -> Origin:
+    """Where the recipe has a language's labelled data."""
     if recipe.data.source is not None and language in recipe.languages.source:
         return Origin(recipe.data.source, "data.source", language)
     return Origin(recipe.data, "data", language)
@@ -227,7 +228,7 @@ def _check_distinct(recipe: Recipe) -> None:
     seen: dict[Any, str] = {}
     for language in (*recipe.languages.source, *recipe.languages.targets):
         for split in locations.USUAL_SPLITS:
-            origin = _origin(recipe, language)
+            origin = origin_of(recipe, language)
             place = locations.find(origin, split)
             if place is None:
                 continue
@@ -284,7 +285,7 @@ class _Reading:
         return {(language, name): part for name, part in found.items() if part is not None}
 
     def _reader(self, language: str) -> _SplitReader:
-        origin = _origin(self.recipe, language)
+        origin = origin_of(self.recipe, language)
         opened = hub_data.open_set(origin) if origin.spec.files is None else None
         if opened is not None:
             self.warnings += [f"{language}: {note}" for note in opened.notes]
