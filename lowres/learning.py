@@ -55,11 +55,12 @@ def points(
     """The points of every target and, where there are several, of their mean.
 
     Args:
-        scores: of a run.
+        scores: of the trainings of a run that did not collapse.
         metric: that is shown.
         shots: of the few-shot systems, zero left out.
         sizes: training examples of every target.
-        trusted: seeds that enter the mean of the adapter.
+        trusted: seeds whose adapter did not collapse; no other one enters a mean, few-shot
+            systems included, so that all columns are of the same seeds.
     """
     systems: dict[int | str, str] = {0: "adapter"}
     systems |= {each: variants.few_shot(each) for each in shots}
@@ -69,7 +70,7 @@ def points(
         runs: dict[tuple[int | None, int | None], dict[str, float]] = {}
         for s in scores:
             own = (s.system, s.metric) == (system, metric) and s.language in targets
-            if own and (asked != 0 or s.seed in trusted):
+            if own and s.seed in trusted:
                 runs.setdefault((s.seed, s.draw), {})[s.language] = s.value
         for code in targets:
             values = [by[code] for by in runs.values() if code in by]

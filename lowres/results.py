@@ -263,6 +263,26 @@ class DrawRecord(Row):
     ids: list[str]
 
 
+class FailureRecord(Row):
+    """A training beside the recipe's own that collapsed, also at half the learning rate; its scores
+    are in no average and no curve. Those of the adapter itself are in `seeds`.
+
+    `languages`: the targets whose examples or translations it was trained on; empty for a control.
+    """
+
+    system: str
+    seed: int
+    draw: int | None = None
+    languages: list[str]
+    status: Literal["collapsed", "nan"]
+
+    def has(self, score: Score) -> bool:
+        """Whether it gave this score."""
+        own = (self.system, self.seed, self.draw) == (score.system, score.seed, score.draw)
+        every = not self.languages or score.role == "source"
+        return own and (every or score.language in self.languages)
+
+
 class TranslationRecord(Row):
     """A file of translations that the user supplied.
 
@@ -340,6 +360,7 @@ class Results(BaseModel):
     tokenizer: list[TokenizerRecord]
     learning: list[LearningPoint] = Field(default_factory=list)
     draws: list[DrawRecord] = Field(default_factory=list)
+    failures: list[FailureRecord] = Field(default_factory=list)
     translations: list[TranslationRecord] = Field(default_factory=list)
     extension: ExtensionRecord | None = None
     adaptations: list[AdaptationRecord] = Field(default_factory=list)
@@ -347,3 +368,13 @@ class Results(BaseModel):
     resources: Resources
     warnings: list[str]
     versions: dict[str, str]
+
+    def trusted(self) -> list[Score]:
+        """The scores of trainings that did not collapse, on an adapter that did not; without those
+        of systems that have no seed."""
+        kept = {record.seed for record in self.seeds if record.status == "ok"}
+        return [
+            score
+            for score in self.scores
+            if score.seed in kept and not any(failure.has(score) for failure in self.failures)
+        ]
