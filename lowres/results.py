@@ -236,12 +236,17 @@ class AdaptationRecord(Row):
     notes: list[str]
 
 
+BANDED = 5
+"""Trainings from which on percentiles of them are shown."""
+
+
 class LearningPoint(Row):
     """What so many labelled examples of a target bring; `shots` is `0` (the adapter), a number or
     `all`.
 
     `language`: a code, or `targets` for the mean over all of them. `low`, `high`: 2.5th and 97.5th
-    percentile of the `n` trainings (seeds times draws); null for one.
+    percentile of the `n` trainings (seeds times draws), of fewer than five the lowest and the
+    highest; null for one.
     """
 
     language: str
@@ -253,9 +258,15 @@ class LearningPoint(Row):
     high: float | None
     n: int
 
+    @property
+    def is_range(self) -> bool:
+        """Whether `low` and `high` are the lowest and the highest of a few trainings."""
+        return self.low is not None and self.n < BANDED
+
 
 class DrawRecord(Row):
-    """The examples that a few-shot training saw: the first 10 of them are the 10 shots."""
+    """The examples that few-shot trainings saw, in the order in which they were taken: the first 10
+    of them are the 10 shots, all of draw 1 are `all`."""
 
     language: str
     seed: int
