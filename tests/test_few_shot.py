@@ -116,7 +116,7 @@ def test_a_study_of_draws_and_its_curves(tmp_path: Path, tiny_base: Path) -> Non
     assert {p.name for p in (out / "predictions/3-shot/draw-2/1").iterdir()} == alone
     assert {s.language for s in results.scores if s.system == "3-shot"} == set(TARGETS)
     assert [s.figure for s in results.symptoms if s.name == "forgetting"] == [
-        f"macro_f1 of {shots}-shot over the adapter" for shots in (3, 6)
+        f"{shots}-shot over the adapter" for shots in (3, 6)
     ]
     assert "What a few labels bring" in (out / "report.html").read_text(encoding="utf-8")
     averaged = {a.system: a.seeds for a in results.averages if a.over == "targets"}
