@@ -72,8 +72,7 @@ class Translations:
 def of(results: Results) -> Translations | None:
     """What translations bring in a run's first metric; None where it has none."""
     metric = figures.headline_metric(results)
-    trusted = {record.seed for record in results.seeds if record.status == "ok"}
-    scores = [s for s in results.scores if s.metric == metric and s.seed in trusted]
+    scores = [s for s in results.trusted() if s.metric == metric]
     systems = tuple(name for name in SYSTEMS if any(s.system == name for s in scores))
     if not systems:
         return None
@@ -116,7 +115,8 @@ def _cell(
     against = (c for c in results.comparisons if (c.b, c.language) == (system, name))
     compared = next(against, None)
     return Cell(
-        fmean(s.value for s in here),
+        # a target may have lost a seed, and counts as much as the others
+        fmean(fmean(s.value for s in here if s.language == code) for code in languages),
         fmean(s.low for s in here) if one else None,
         fmean(s.high for s in here) if one else None,
         None if compared is None else _turned(compared),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lowres.results import Results, Score
 
 PLOT = "transfer.svg"
+CURVES = "learning.svg"
 PIPELINES = {
     "classification": "text-classification",
     "pairs": "text-classification",
@@ -270,7 +271,7 @@ def _view(results: Results, facts: Facts) -> dict[str, Any]:
         "gains": gains.of(results, summary.metric),
         "learning": learning.of(results.learning),
         "translations": by_translation.of(results),
-        "learning_note": learning.NOTE,
+        "curves": CURVES,
         "gap_tables": served.every(results),
         "gap_note": served.NOTE,
         "symptom_lines": doubts.of(results.symptoms),

@@ -251,7 +251,7 @@ def _learning_chart(found: Sequence[LearningPoint], scale: Scale) -> Markup:
     points = sorted(found, key=lambda p: p.examples)
     most = max(p.examples for p in points)
     key = f"learning-{points[0].language}"
-    ends = "; ".join(f"{p.examples} labels {number(p.mean)}" for p in points)
+    ends = "; ".join(f"{p.examples} labels {number(p.mean)}{_band_said(p)}" for p in points)
     svg = _svg(PLOT_PX + 24, key, f"{metric_name(points[0].metric)} by labelled examples", ends)
     # logarithmic, so that 10 and 50 do not lie on zero beside all
     places = [math.log1p(p.examples) / math.log1p(most) for p in points]
@@ -263,13 +263,13 @@ def _learning_chart(found: Sequence[LearningPoint], scale: Scale) -> Markup:
         if anchor != "middle" or share < 1 - LETTER_SHARE * (len(f"{most:,}") + len(label) / 2):
             _text(svg, "tick", share, PLOT_PX + 18, anchor, label)
     banded = [
-        (x, p.low, p.high)
+        (x, p.low, p.high, p.is_range)
         for x, p in zip(places, points, strict=True)
         if p.low is not None and p.high is not None
     ]
     edges = [
-        *((x, low) for x, low, _ in banded),
-        *((x, high) for x, _, high in reversed(banded)),
+        *((x, low) for x, low, *_ in banded),
+        *((x, high) for x, _, high, _ in reversed(banded)),
     ]
     for css, tag, line in (
         ("band", "polygon", edges),
@@ -277,13 +277,21 @@ def _learning_chart(found: Sequence[LearningPoint], scale: Scale) -> Markup:
     ):
         at = " ".join(f"{1000 * x:.1f},{scale.height(y):.1f}" for x, y in line)
         SubElement(plot, tag, {"class": css, "points": at})
-    for x, low, high in banded:
+    for x, low, high, of_few in banded:
         # one point alone makes no band that could be seen
-        _line(svg, "spread", x, scale.height(low), x, scale.height(high))
+        css = "spread of-few" if of_few else "spread"
+        _line(svg, css, x, scale.height(low), x, scale.height(high))
     for x, p in zip(places, points, strict=True):
         y = f"{scale.height(p.mean):.1f}"
         SubElement(svg, "circle", {"class": "point c0", "cx": _percent(x), "cy": y, "r": "2.6"})
     return _markup(svg)
+
+
+def _band_said(p: LearningPoint) -> str:
+    if p.low is None or p.high is None:
+        return ""
+    kind = f"lowest to highest of {p.n}" if p.is_range else "band"
+    return f" ({kind} {number(p.low)} to {number(p.high)})"
 
 
 @dataclass(frozen=True)

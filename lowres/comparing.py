@@ -3,15 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from lowres import stats
+from lowres import failures, stats
 from lowres.data import LabelledData
 from lowres.predictions import Answers
 from lowres.recipe import Recipe
-from lowres.results import Comparison
+from lowres.results import Comparison, FailureRecord
 
 OVER_TARGETS = "targets"
 """Stands for a language in a comparison of means over all targets."""
+
+
+def of_run(
+    recipe: Recipe,
+    data: LabelledData,
+    answers: Answers,
+    systems: Sequence[str],
+    rivals: Sequence[tuple[str, str]],
+    metric: str,
+    seed: int,
+    failed: Sequence[FailureRecord],
+) -> list[Comparison]:
+    """All rows of a run, but for those with a training that collapsed.
+
+    Args:
+        recipe: the study.
+        data: with the gold answers.
+        answers: of all systems.
+        systems: that need no training; they answer in a folder of their own name.
+        rivals: those beside them that are trained: (name, folder of its answers).
+        metric: to compare in.
+        seed: of the adapter.
+        failed: trainings that collapsed.
+    """
+    compared = [*((name, name) for name in systems), *rivals]
+    rows = [
+        *with_systems(recipe, data, answers, compared, metric, seed),
+        *over_targets(recipe, data, answers, rivals, metric, seed),
+    ]
+    targets = recipe.languages.targets
+    return [row for row in rows if failures.stands(row, failed, targets, seed)]
 
 
 def with_systems(
@@ -65,6 +97,22 @@ def over_targets(
             found = stats.paired_mean(metric, tests, data.labels, resamples)
             rows.append(_row(system, OVER_TARGETS, metric, found, seed))
     return rows
+
+
+def on_examples(
+    recipe: Recipe,
+    data: LabelledData,
+    gold: Sequence[Any],
+    answered: tuple[Sequence[Any], Sequence[Any]],
+    system: str,
+    language: str,
+    metric: str,
+    seed: int,
+) -> Comparison:
+    """On some examples of a language, of which `answered` are the adapter's answers and the
+    system's; the other arguments as in `with_systems`."""
+    found = stats.paired(metric, gold, *answered, data.labels, recipe.evaluate.bootstrap)
+    return _row(system, language, metric, found, seed)
 
 
 def _row(system: str, language: str, metric: str, found: stats.Delta, seed: int) -> Comparison:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lowres.recipe import Recipe
 from lowres.recipe_shots import ZERO, FewShot
+from lowres.recipe_strategies import few_shot_rate
+from lowres.results import DrawRecord
 from lowres.variants import Variant, few_shot
 
 if TYPE_CHECKING:
+    from lowres.artifacts import RunFolder
     from lowres.bases import LocatedBase
 
 
 def settings(recipe: Recipe) -> FewShot:
     """The recipe's own section, or what stands for an absent one."""
-    return recipe.few_shot if recipe.few_shot is not None else FewShot()
+    if recipe.few_shot is not None:
+        return recipe.few_shot
+    return FewShot(**few_shot_rate(recipe.train.strategy.rates))
 
 
 def asked(recipe: Recipe) -> tuple[int | str, ...]:
@@ -57,6 +62,23 @@ def _each(recipe: Recipe) -> Iterator[tuple[int | str, int, tuple[str, ...], str
                 yield shots, draw, group, f"{'/'.join(parts)}/"
 
 
+def drawn(folder: RunFolder, controls: Sequence[Variant], seeds: Sequence[int]) -> list[DrawRecord]:
+    """Ids of the largest subset of each target, seed and draw, from the trainings' manifests; the
+    smaller ones begin it."""
+    found: dict[tuple[str, int, int], list[str]] = {}
+    for variant in controls:
+        for seed in seeds if variant.shots is not None else ():
+            manifest = folder.manifest(variant.training(seed))
+            assert manifest is not None, "trained before its examples are listed"
+            for language, ids in manifest.notes["target_examples"].items():
+                key = (language, seed, variant.draw or 1)
+                found[key] = max(found.get(key, []), ids, key=len)
+    return [
+        DrawRecord(language=language, seed=seed, draw=draw, ids=ids)
+        for (language, seed, draw), ids in found.items()
+    ]
+
+
 def continues(recipe: Recipe, variant: Variant) -> bool:
     """Whether a variant trains on from the zero-shot adapter of the same seed."""
     return variant.shots is not None and settings(recipe).way == "continued"
@@ -83,6 +105,10 @@ def recipe_of(recipe: Recipe, variant: Variant) -> Recipe:
     return recipe.model_copy(update={"train": train.model_copy(update=changed)})
 
 
-def plain(recipe: Recipe) -> list[Any]:
+def plain(recipe: Recipe, labels: Sequence[str]) -> list[Any]:
     """What the few-shot systems go by, for fingerprints; empty where there are none."""
-    return [settings(recipe).model_dump(mode="json")] if asked(recipe) else []
+    if not asked(recipe):
+        return []
+    # sentences with entities were once drawn at random: those trainings saw other examples
+    drawn_by = ["types of entities"] if any(label.startswith("B-") for label in labels) else []
+    return [settings(recipe).model_dump(mode="json"), *drawn_by]

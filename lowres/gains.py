@@ -50,8 +50,9 @@ def of(results: Results, metric: str) -> Gains | None:
     if not controls and not shots:
         return None
     systems = (*controls, "adapter", *shots)
-    scores = [s for s in results.scores if s.metric == metric and s.system in systems]
-    targets = list(dict.fromkeys(s.language for s in scores if s.role == "target"))
+    every_score = [s for s in results.scores if s.metric == metric and s.system in systems]
+    targets = list(dict.fromkeys(s.language for s in every_score if s.role == "target"))
+    scores = [s for s in results.trusted() if s.metric == metric and s.system in systems]
     rows = [_row(results, scores, systems, [code], code) for code in targets]
     if len(targets) > 1:
         rows.append(_row(results, scores, systems, targets, OVER_TARGETS))
@@ -67,8 +68,7 @@ def _row(
     languages: Sequence[str],
     name: str,
 ) -> Gain:
-    trusted = {record.seed for record in results.seeds if record.status == "ok"}
-    here = [s for s in scores if s.language in languages and s.seed in trusted]
+    here = [s for s in scores if s.language in languages]
     values = {
         system: fmean(found)
         for system in systems

@@ -17,7 +17,9 @@ from lowres import data, hub_adapters, probe, recipe_loading, snapshots, stackin
 from lowres.errors import LowresError, RunError
 from lowres.results import Results
 
-BESIDE: Final = ("README.md", probe.FILE, "recipe.yaml", "results.json", "transfer.svg")
+BESIDE: Final = (
+    "README.md", probe.FILE, "recipe.yaml", "results.json", "transfer.svg", "learning.svg",
+)  # fmt: skip
 PICKLES: Final = (
     *hub_adapters.PICKLES,
     *(".msgpack", ".h5", ".joblib", ".npy", ".npz", ".zip", ".py", ".onnx"),

@@ -1,7 +1,8 @@
 """Learning curves: what more labelled examples of a target bring, with a band over the draws.
 
 A point is the mean over all trainings with so many examples (seeds times draws); its band is the
-2.5th to the 97.5th percentile of them, which for five draws is hardly less than all of them. How
+2.5th to the 97.5th percentile of them, which for five draws is hardly less than all of them. Of
+fewer there are no such percentiles: the lowest and the highest stand there, and are marked. How
 sure the test set makes each score is in `scores`. Zero examples are the adapter itself.
 """
 
@@ -21,17 +22,15 @@ from rich.text import Text
 from lowres import few_shot, variants
 from lowres.comparing import OVER_TARGETS
 from lowres.figures import MISSING, metric_name, number
-from lowres.results import LearningPoint, Results, Score
+from lowres.results import BANDED, LearningPoint, Results, Score
 
 if TYPE_CHECKING:
     from lowres.data import LabelledData
     from lowres.recipe import Recipe
 
 BAND = (0.025, 0.975)
-NOTE = (
-    "Mean over trainings, in brackets the 2.5th to 97.5th percentile of them; each has its own "
-    "draw of the examples."
-)
+RANGE = "*"
+"""Behind a band that is the lowest to the highest of fewer trainings than percentiles want."""
 
 
 def of_run(
@@ -55,11 +54,12 @@ def points(
     """The points of every target and, where there are several, of their mean.
 
     Args:
-        scores: of a run.
+        scores: of the trainings of a run that did not collapse.
         metric: that is shown.
         shots: of the few-shot systems, zero left out.
         sizes: training examples of every target.
-        trusted: seeds that enter the mean of the adapter.
+        trusted: seeds whose adapter did not collapse; no other one enters a mean, few-shot
+            systems included, so that all columns are of the same seeds.
     """
     systems: dict[int | str, str] = {0: "adapter"}
     systems |= {each: variants.few_shot(each) for each in shots}
@@ -69,7 +69,7 @@ def points(
         runs: dict[tuple[int | None, int | None], dict[str, float]] = {}
         for s in scores:
             own = (s.system, s.metric) == (system, metric) and s.language in targets
-            if own and (asked != 0 or s.seed in trusted):
+            if own and s.seed in trusted:
                 runs.setdefault((s.seed, s.draw), {})[s.language] = s.value
         for code in targets:
             values = [by[code] for by in runs.values() if code in by]
@@ -87,7 +87,8 @@ def _point(
 ) -> list[LearningPoint]:
     if not values:
         return []
-    low, high = (float(edge) for edge in np.quantile(values, BAND))
+    edges = np.quantile(values, BAND if len(values) >= BANDED else (0, 1))
+    low, high = (float(edge) for edge in edges)
     several = len(values) > 1
     return [
         LearningPoint(
@@ -123,6 +124,8 @@ class Curves:
     rows: tuple[Curve, ...]
     gain: str
     """In words: what the examples bring."""
+    note: str
+    """In words: how to read the figures."""
     metric: str
 
 
@@ -139,8 +142,36 @@ def of(found: Sequence[LearningPoint]) -> Curves | None:
         for code in dict.fromkeys(point.language for point in found)
     )
     return Curves(
-        tuple(sorted(columns, key=lambda c: c == "all")), rows, _gain(rows), found[0].metric
+        tuple(sorted(columns, key=lambda c: c == "all")),
+        rows,
+        _gain(rows),
+        _note(found),
+        found[0].metric,
     )
+
+
+def _note(found: Sequence[LearningPoint]) -> str:
+    kinds = {point.is_range for point in found if point.low is not None}
+    said = ["Mean over trainings" if kinds else "One training each: no band"]
+    if False in kinds:
+        said.append("in brackets the 2.5th to 97.5th percentile of them")
+    if True in kinds:
+        said.append(
+            f"{RANGE}: fewer than five trainings, in brackets the lowest to the highest, which "
+            "more of them would widen"
+        )
+    drawn = [point.n for point in found if point.shots not in ("0", "all")]
+    if drawn and min(drawn) < BANDED:
+        said.append("five draws are asked for (languages.draws)")
+    return (
+        f"{'; '.join(said)}. Each few-shot training has its own draw of the examples; zero-shot "
+        "and all examples have none, and differ by the seed alone."
+    )
+
+
+def band(point: LearningPoint) -> str:
+    """`, n 5` of a point with a band, `*, n 2` of one with the lowest and the highest."""
+    return f"{RANGE if point.is_range else ''}, n {point.n}"
 
 
 def _gain(rows: Sequence[Curve]) -> str:
@@ -150,12 +181,12 @@ def _gain(rows: Sequence[Curve]) -> str:
     for point in row.points:
         if point.shots == "0" or zero is None:
             continue
-        band = ""
+        edges = ""
         if point.low is not None and point.high is not None:
             low, high = (100 * (edge - zero.mean) for edge in (point.low, point.high))
-            band = f" ({low:+.1f} to {high:+.1f}, n {point.n})"
+            edges = f" ({low:+.1f} to {high:+.1f}{band(point)})"
         number = "all" if point.shots == "all" else f"{point.examples:,}"
-        parts.append(f"{number}: {100 * (point.mean - zero.mean):+.1f}{band}")
+        parts.append(f"{number}: {100 * (point.mean - zero.mean):+.1f}{edges}")
     if not parts:
         return ""
     where = "mean of the targets" if row.language == OVER_TARGETS else row.language
@@ -178,7 +209,7 @@ def table(results: Results) -> list[RenderableType]:
     for row in found.rows:
         name = "mean" if row.language == OVER_TARGETS else row.language
         drawn.add_row(name, *(_cell(row.at(column)) for column in found.columns))
-    return [drawn, Text(found.gain), Text(NOTE, style="dim")]
+    return [drawn, Text(found.gain), Text(found.note, style="dim")]
 
 
 def _cell(point: LearningPoint | None) -> Text:
@@ -186,5 +217,5 @@ def _cell(point: LearningPoint | None) -> Text:
         return Text(MISSING)
     if point.low is None or point.high is None:
         return Text(number(point.mean))
-    band = f"\n{number(point.low)}–{number(point.high)}, n {point.n}"
-    return Text.assemble((number(point.mean), "bold"), (band, "dim"))
+    edges = f"\n{number(point.low)}–{number(point.high)}{band(point)}"
+    return Text.assemble((number(point.mean), "bold"), (edges, "dim"))

@@ -115,6 +115,14 @@ def find(origin: Origin, split: str) -> Location | None:
     return None
 
 
+def told(origin: Origin, split: str) -> str:
+    """Where a split is read: its file, what was looked for where there is none, or the Hub's id."""
+    if origin.spec.files is None:
+        return f"{origin.spec.hub} on the Hub"
+    found = find(origin, split)
+    return absent(origin, split) if found is None else found.shown
+
+
 def _matches(path: str) -> list[str]:
     """Files that the path stands for; only `*` is special, brackets are letters."""
     if "*" not in path:

@@ -1,7 +1,8 @@
 """What `symptoms.py` needs, gathered from a finished run: texts, answers, the tokenizer's pieces.
 
-Nothing is trained for it. The one thing that is asked of the adapter is a sample of the source's
-training and dev examples, answered in passing while it is loaded to answer the test sets.
+Nothing is trained for it. What is asked beside the test sets, in passing while an adapter is loaded
+to answer them: the recipe's own answers a sample of the source's training and dev examples, one
+that was trained on a few labels of one target alone a sample of the source's test set.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from lowres import corpus, pooled, style, symptoms
+from lowres import comparing, corpus, failures, few_shot, pooled, style, symptoms, variants
 from lowres.label_shift import label_shift
 from lowres.predictions import Answers
 from lowres.symptoms import Answered, Cut
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from lowres.data import LabelledData
     from lowres.recipe import Recipe
     from lowres.results import Results, Symptom
+    from lowres.variants import Variant
 
 TRAIN: Final = "source-train"
 DEV: Final = "source-dev"
@@ -39,11 +41,45 @@ def with_samples(data: LabelledData) -> LabelledData:
     return replace(data, tests={**data.tests, **samples})
 
 
+def asked_of(
+    variant: Variant, answered: LabelledData, labelled: LabelledData, sources: Sequence[str]
+) -> LabelledData:
+    """The data with all test sets that a variant answers, these samples among them.
+
+    Args:
+        variant: whose adapter is asked.
+        answered: the data with the test sets that are scored.
+        labelled: the data of the study.
+        sources: its source languages.
+    """
+    if not variant.folder:
+        return with_samples(answered)
+    # draws are alike in what they make an adapter forget, and comparisons use the first one
+    if variant.shots is None or variant.scores_source or variant.draw not in (None, 1):
+        return answered
+    samples = {
+        _after(code, target): _sample(labelled.tests[code])
+        for target in variant.targets or ()
+        for code in sources
+    }
+    return replace(answered, tests={**answered.tests, **samples})
+
+
+def _after(source: str, target: str) -> str:
+    """In the place of a language: the source's test set, answered by a target's own adapter."""
+    return f"{source}-after-{target}"
+
+
 def _sample(examples: Dataset) -> Dataset:
     """Evenly over the set, which may be sorted by label or language."""
-    if len(examples) <= SAMPLE:
-        return examples
-    return examples.select(sorted({int(i) for i in np.linspace(0, len(examples) - 1, SAMPLE)}))
+    return examples if len(examples) <= SAMPLE else examples.select(_rows(len(examples)))
+
+
+def _rows(count: int) -> list[int]:
+    """Which of so many examples are in a sample."""
+    if count <= SAMPLE:
+        return list(range(count))
+    return sorted({int(i) for i in np.linspace(0, count - 1, SAMPLE)})
 
 
 @dataclass(frozen=True)
@@ -149,7 +185,33 @@ def _compared(run: _Run) -> list[Symptom]:
     ]
     for code in run.recipe.languages.source:
         found += symptoms.forgetting(code, rows, len(run.data.tests[code]))
+        found += _forgotten_apart(run, code, run.seed)
     return found
+
+
+def _forgotten_apart(run: _Run, source: str, seed: int) -> list[Symptom]:
+    """A line a number of shots, of which every target has a training of its own."""
+    gold, test = run.recipe.task.gold_field, run.data.tests[source]
+    rows = _rows(len(test))
+    golds = list(test.select(rows)[gold])
+    said = run.answers.labels(str(seed), source)
+    before = [said[row] for row in rows]
+    found = []
+    for shots in few_shot.asked(run.recipe):
+        system = variants.few_shot(shots)
+        where = f"{system}/{seed}"
+        losses = {}
+        for target in run.targets:
+            lost = failures.lost(run.results.failures, system, target, seed)
+            # a run from before they were asked has no answers
+            if lost or not run.answers.has(where, _after(source, target)):
+                continue
+            both = before, run.answers.labels(where, _after(source, target))
+            losses[target] = comparing.on_examples(
+                run.recipe, run.data, golds, both, system, source, run.metric, seed
+            )
+        found.append(symptoms.worst_forgotten(losses, len(rows)))
+    return [symptom for symptom in found if symptom is not None]
 
 
 def _over_fitting(run: _Run) -> list[Symptom]:

@@ -7,12 +7,13 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import yaml
 
-from lowres import artifacts, preparation
+from lowres import artifacts, failures, preparation
 from lowres.artifacts import RunFolder
 from lowres.events import Warned
 from lowres.kept import Kept
@@ -154,7 +155,8 @@ def _check(
 ) -> None:
     from lowres import augment, finished, shots, trained, translated
 
-    shots.check(labelled.target_sizes, recipe.languages.shots, recipe.languages.targets)
+    where = partial(shots.place, recipe)
+    shots.check(labelled.target_sizes, recipe.languages.shots, recipe.languages.targets, where)
     augment.check(labelled, recipe)
     translated.check(recipe, labelled)
     finished.check(recipe, located)
@@ -290,12 +292,14 @@ def _evaluate(study: Study, progress: Progress) -> None:
             recipe, labelled, study.located, machine, answers, progress, study.shared
         )
         for variant in study.variants:
-            asked = study.answered(variant)
+            asked = looking.asked_of(
+                variant, study.answered(variant), labelled, recipe.languages.source
+            )
             for seed in recipe.seeds:
                 evaluate.predict_adapter(
                     recipe,
                     variant.answers(seed),
-                    looking.with_samples(asked) if variant is study.own else asked,
+                    asked,
                     study.located,
                     machine,
                     study.folder.path / variant.training(seed) / "adapter",
@@ -379,6 +383,7 @@ def untrusted(results: Results) -> list[str]:
         for seed in results.seeds
         if seed.status != "ok"
     ]
+    lines += [failures.said(failure) for failure in results.failures]
     bad = ("collapsed", "negative transfer")
     lines += [
         f"{v.language}: {v.verdict}: {v.reason}" for v in results.verdicts if v.verdict in bad

@@ -18,7 +18,7 @@ from lowres import registry
 from lowres.recipe_data import Data
 from lowres.recipe_publish import Publish
 from lowres.recipe_shots import FewShot, shot_faults, shots_listed
-from lowres.recipe_strategies import LORA, Freeze, Strategy, with_rates
+from lowres.recipe_strategies import LORA, Freeze, Strategy, with_few_shot_rate, with_rates
 from lowres.recipe_strategies import faults as strategy_faults
 from lowres.recipe_text import Adapt, Text, Tokenizer, text_faults
 from lowres.recipe_translated import Translated, translation_faults
@@ -59,36 +59,37 @@ class Languages(Section):
     source: LanguageList
     """One or several languages with labelled training data."""
     targets: LanguageList
-    """Languages that transfer is measured on; their labels are only ever used to score."""
+    """Languages that transfer is measured on; their labels are only ever used to score, unless
+    `shots` says that some of the training set's are trained on."""
     shots: Annotated[tuple[Whole | Literal["all"], ...], BeforeValidator(shots_listed)] = ()
     """Also train with so many labelled examples of a target (0, 10, 50, all; 0 is zero-shot), and
     score it; `few_shot` says how."""
     draws: Whole = Field(1, ge=1, le=1000)
-    """How often the examples of `shots` are drawn anew, each a training: bands of the curves."""
+    """How often the examples of `shots` are drawn anew, each a training: bands of the curves, which
+    five make; of fewer the lowest and the highest are shown."""
 
     source_temperature: Number | None = Field(None, gt=0, le=1000)
     """Several sources: each has a share of its size to the power of one over this in an epoch, so
     that higher ones make small sources more frequent; null: all examples once."""
 
-    @model_validator(mode="after")
-    def _distinct(self) -> Languages:
+    def _contradictions(self) -> Iterator[str]:
         if not self.source:
-            raise ValueError("languages.source is empty: name at least one language with labels")
+            yield "languages.source is empty: name at least one language with labels"
         if not self.targets:
-            raise ValueError("languages.targets is empty: name at least one to measure transfer on")
-        if self.source_temperature is not None and len(self.source) < 2:
-            raise ValueError("languages.source_temperature mixes sources, and there is one")
+            yield "languages.targets is empty: name at least one to measure transfer on"
+        if self.source_temperature is not None and len(self.source) == 1:
+            yield "languages.source_temperature mixes sources, and there is one"
         for role, codes in (("source", self.source), ("targets", self.targets)):
             repeated = sorted({code for code in codes if codes.count(code) > 1})
             if repeated:
-                raise ValueError(f"languages.{role} names {', '.join(repeated)} twice")
+                yield f"languages.{role} names {', '.join(repeated)} twice"
         both = sorted(set(self.source) & set(self.targets))
         if both:
-            raise ValueError(
-                f"{', '.join(both)} is both source and target: transfer from a language to itself "
-                "is not zero-shot; remove it from languages.targets (the source is scored anyway)"
+            yield (
+                f"languages.targets: {', '.join(both)} is both source and target: transfer from a "
+                "language to itself is not zero-shot; remove it from languages.targets (the source "
+                "is scored anyway)"
             )
-        return self
 
 
 class Lora(Section):
@@ -140,7 +141,8 @@ class Train(Section):
     """What trains beside the head: lora, full (all weights), gradual (LoRA, from the top down),
     head, probe (both nothing: the head alone, with and without dropout in the base)."""
     freeze: Freeze = Freeze()
-    """Parts of the base that stay as they are: `embeddings: true`, `layers: 4` (the lowest)."""
+    """Parts of the base that stay as they are: `embeddings: true` (with full), `layers: 4` (the
+    lowest)."""
     epochs: Number = Field(10, gt=0, le=10_000)
     steps: Whole | None = Field(None, ge=1, le=10**9)
     """Optimiser steps; overrides epochs."""
@@ -196,15 +198,11 @@ class Train(Section):
     def _rates(cls, value: Any) -> Any:
         return with_rates(value)
 
-    @model_validator(mode="after")
-    def _divides(self) -> Train:
+    def _contradictions(self) -> Iterator[str]:
         if isinstance(self.micro_batch, int) and self.batch % self.micro_batch:
-            raise ValueError(
-                f"train.micro_batch {self.micro_batch} does not divide train.batch {self.batch}"
-            )
+            yield f"train.micro_batch {self.micro_batch} does not divide train.batch {self.batch}"
         if self.patience is not None and self.checkpoint == "last":
-            raise ValueError("train.patience looks at source dev, train.checkpoint: last never")
-        return self
+            yield "train.patience looks at source dev, train.checkpoint: last never"
 
 
 class Evaluate(Section):
@@ -265,6 +263,11 @@ class Recipe(Section):
     seeds: tuple[Whole, ...] = (1,)
     publish: Publish | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _few_shot_rate(cls, value: Any) -> Any:
+        return with_few_shot_rate(value)
+
     @field_validator("seeds", mode="before")
     @classmethod
     def _seed_list(cls, value: Any) -> Any:
@@ -281,7 +284,21 @@ class Recipe(Section):
         return value
 
     @model_validator(mode="after")
-    def _fits_the_task(self) -> Recipe:
+    def _together(self) -> Recipe:
+        found = list(self.every_contradiction())
+        if found:
+            # a line a fault: `recipe_faults` takes them apart, so that all are told at once
+            raise ValueError("\n".join(found))
+        return self
+
+    def _contradictions(self) -> Iterator[str]:
+        yield from self._unfit_for_the_task()
+        # extension and adaptation read the text section; what they cannot do without is there
+        yield from text_faults(self.text, self.tokenizer, self.adapt, self.languages.targets)
+        yield from self._words_and_adapters()
+        yield from strategy_faults(self)
+
+    def _unfit_for_the_task(self) -> Iterator[str]:
         """A plug-in that only other tasks name is theirs; one that no task names fits all."""
         every = [registry.module("tasks", name).Options for name in registry.names("tasks")]
         for key, what, asked in (
@@ -292,24 +309,10 @@ class Recipe(Section):
             others = {name for options in every for name in getattr(options, what)} - set(own)
             for name in () if asked == "auto" else asked:
                 if name.removesuffix("_target") in others:
-                    raise ValueError(
+                    yield (
                         f"evaluate.{key}: {name} does not fit task {self.task.name} "
                         f"({', '.join(own)} do)"
                     )
-        return self
-
-    @model_validator(mode="after")
-    def _text_where_needed(self) -> Recipe:
-        """Extension and adaptation read the text section; what they cannot do without is there."""
-        found = [
-            *text_faults(self.text, self.tokenizer, self.adapt, self.languages.targets),
-            *self._words_and_adapters(),
-            *strategy_faults(self),
-        ]
-        if found:
-            # a line a fault: `recipe_faults` takes them apart, so that all are told at once
-            raise ValueError("\n".join(found))
-        return self
 
     def _wordless(self) -> list[str]:
         """Languages whose words nothing in `text` tells."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from lowres.recipe_types import Language, Section
 
@@ -67,9 +68,7 @@ class Data(DataSource):
     """A target label that the source never showed: error, drop those examples, or keep them
     and count them as wrong."""
 
-    @model_validator(mode="after")
-    def _somewhere(self) -> Data:
+    def _contradictions(self) -> Iterator[str]:
         for where, part in (("data", self), ("data.source", self.source)):
             if part is not None and part.hub is None and part.files is None:
-                raise ValueError(f"{where} names no data: give {where}.hub or {where}.files")
-        return self
+                yield f"{where} names no data: give {where}.hub or {where}.files"

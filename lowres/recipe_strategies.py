@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lowres.recipe import Recipe
 
 FOLDER = "strategies"
+HEAD: Final = "head_learning_rate"
 
 
 def _named(value: Any) -> Any:
@@ -42,17 +43,37 @@ class Freeze(Section):
 
 def with_rates(section: Any) -> Any:
     """A `train` section as written, with the strategy's own learning rates where it names none."""
-    if not isinstance(section, Mapping):
-        return section
-    strategy = section.get("strategy")
+    return {**_rates(section), **section} if isinstance(section, Mapping) else section
+
+
+def _rates(train: Any) -> Mapping[str, float]:
+    """Of the strategy that a `train` section as written names; empty where it has none of its own,
+    or is none that is known."""
+    strategy = train.get("strategy") if isinstance(train, Mapping) else None
     name = strategy.get("name") if isinstance(strategy, Mapping) else strategy
     if not isinstance(name, str) or name not in registry.names(FOLDER):
-        return section
-    return {**registry.module(FOLDER, name).Options.rates, **section}
+        return {}
+    rates: Mapping[str, float] = registry.module(FOLDER, name).Options.rates
+    return rates
+
+
+def few_shot_rate(rates: Mapping[str, float]) -> dict[str, float]:
+    """The head's rate in `few_shot` for a strategy with these rates, a tenth as it is no longer
+    fresh; empty where the section's own default is for it."""
+    return {HEAD: rates[HEAD] / 10} if HEAD in rates else {}
+
+
+def with_few_shot_rate(recipe: Any) -> Any:
+    """A recipe as written, with the strategy's own head rate in `few_shot` where it names none."""
+    few = recipe.get("few_shot") if isinstance(recipe, Mapping) else None
+    # mixed trains as `train` says, and has no use for the key
+    if not isinstance(few, Mapping) or few.get("way") == "mixed":
+        return recipe
+    return {**recipe, "few_shot": {**few_shot_rate(_rates(recipe.get("train"))), **few}}
 
 
 def check_layers(recipe: Recipe, layers: int, shared: bool = False) -> None:
-    """That `train.freeze.layers` leaves a layer of a base to train.
+    """That `train.freeze.layers` leaves a layer of a base to train, and freezes one that would.
 
     Args:
         recipe: the study.
@@ -60,16 +81,31 @@ def check_layers(recipe: Recipe, layers: int, shared: bool = False) -> None:
         shared: whether they have the same weights, and so are one.
 
     Raises:
-        BaseModelError: none is left.
+        BaseModelError: none is left, or `lora.layers` leaves out as many already.
     """
     frozen, strategy = recipe.train.freeze.layers, recipe.train.strategy
-    if strategy.trains == "nothing" or frozen < (1 if shared else layers):
+    if strategy.trains == "nothing":
+        return
+    if frozen < (1 if shared else layers):
+        _check_top(recipe, layers)
         return
     has = f"one layer (its {layers} share their weights)" if shared else f"{layers} layers"
     raise BaseModelError(
         f"train.freeze.layers {frozen}: {recipe.base.name} has {has}, so nothing is left for "
         f"strategy {strategy.name}; freeze fewer, or set train.strategy: head"
     )
+
+
+def _check_top(recipe: Recipe, layers: int) -> None:
+    frozen, top = recipe.train.freeze.layers, recipe.lora.top
+    if frozen and top is not None and recipe.train.strategy.trains == "lora":
+        below = layers - top
+        if frozen <= below:
+            raise BaseModelError(
+                f"train.freeze.layers {frozen}: lora.layers: top:{top} trains none of the lowest "
+                f"{below} of {layers} layers of {recipe.base.name}, so it freezes nothing; leave "
+                "one of the two out"
+            )
 
 
 def faults(recipe: Recipe) -> Iterator[str]:
@@ -87,6 +123,11 @@ def faults(recipe: Recipe) -> Iterator[str]:
                     f"train.{key}: strategy {name} freezes the whole base; leave it out, or take "
                     "another train.strategy"
                 )
+    if trains == "lora" and train.freeze.embeddings:
+        yield (
+            f"train.freeze.embeddings: strategy {name} trains no embeddings, so it freezes "
+            "nothing; leave it out"
+        )
     if trains != "lora":
         defaults = type(recipe.lora)()
         changed = [key for key, value in recipe.lora if value != getattr(defaults, key)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from lowres import registry
 from lowres.recipe_types import Language, LanguageList, Number, Section, Whole, distinct, listed
@@ -67,16 +67,13 @@ class Extend(Section):
             raise ValueError(f"expected auto, or a whole number from 1 to 100000, not {value!r}")
         return value
 
-    @model_validator(mode="after")
-    def _learnt_or_taken(self) -> Extend:
-        if self.prebuilt:
-            idle = [key for key in ("pieces", "keep") if _is_given(self, key)]
-            if idle:
-                raise ValueError(
-                    "tokenizer.extend.prebuilt brings pieces that are chosen already: it leaves no "
-                    f"use for {_keys('tokenizer.extend', idle)}; leave one of the two out"
-                )
-        return self
+    def _contradictions(self) -> Iterator[str]:
+        idle = [key for key in ("pieces", "keep") if self.prebuilt and _is_given(self, key)]
+        if idle:
+            yield (
+                "tokenizer.extend.prebuilt brings pieces that are chosen already: it leaves no "
+                f"use for {_keys('tokenizer.extend', idle)}; leave one of the two out"
+            )
 
     @field_validator("init")
     @classmethod
@@ -98,11 +95,9 @@ class Tokenizer(Section):
     extend: Extend | None = None
     trim: Trim | None = None
 
-    @model_validator(mode="after")
-    def _something(self) -> Tokenizer:
+    def _contradictions(self) -> Iterator[str]:
         if self.extend is None and self.trim is None:
-            raise ValueError("tokenizer says nothing: give tokenizer.extend or tokenizer.trim")
-        return self
+            yield "tokenizer says nothing: give tokenizer.extend or tokenizer.trim"
 
 
 OF_OBJECTIVES: dict[str, tuple[str, ...]] = {
@@ -156,31 +151,28 @@ class Adapt(Section):
     """Also train the task on: the base as it is; the same adaptation of the old vocabulary; the
     extension without adaptation. A gain is claimed against the second only."""
 
-    @model_validator(mode="after")
-    def _made_or_taken(self) -> Adapt:
-        if self.adapter is None:
-            return self
-        for key in type(self).model_fields:
-            if key not in ("adapter", "per_language", "controls") and _is_given(self, key):
-                raise ValueError(f"adapt.adapter is finished: it leaves no use for adapt.{key}")
-        if self.per_language != ("{lang}" in self.adapter):
-            raise ValueError(
-                "adapt.adapter holds {lang} exactly where adapt.per_language is true: one adapter "
-                "a language"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _used(self) -> Adapt:
+    def _contradictions(self) -> Iterator[str]:
+        if self.adapter is not None:
+            yield from self._of_finished(self.adapter)
+            return
         users = {key: who for key, who in OF_OBJECTIVES.items() if _is_given(self, key)}
         idle = [key for key, who in users.items() if self.objective not in who]
-        if idle and self.adapter is None:
+        if idle:
             fit = [n for n in registry.names("objectives") if all(n in users[key] for key in idle)]
-            raise ValueError(
+            yield (
                 f"adapt.objective {self.objective} has no use for {_keys('adapt', idle)}; leave "
                 f"that out, or set adapt.objective: {' or '.join(fit)}"
             )
-        return self
+
+    def _of_finished(self, adapter: str) -> Iterator[str]:
+        for key in type(self).model_fields:
+            if key not in ("adapter", "per_language", "controls") and _is_given(self, key):
+                yield f"adapt.adapter is finished: it leaves no use for adapt.{key}"
+        if self.per_language != ("{lang}" in adapter):
+            yield (
+                "adapt.adapter holds {lang} exactly where adapt.per_language is true: one adapter "
+                "a language"
+            )
 
     @field_validator("objective")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from lowres.recipe_data import Columns
 from lowres.recipe_types import Language, Number, Section
@@ -43,11 +43,9 @@ class Translated(Section):
     names: dict[Language, str] = Field(default_factory=dict)
     """Language code -> what stands for it in the paths."""
 
-    @model_validator(mode="after")
-    def _something(self) -> Translated:
+    def _contradictions(self) -> Iterator[str]:
         if self.train is None and self.test is None:
-            raise ValueError("translated says nothing: give translated.train or translated.test")
-        return self
+            yield "translated says nothing: give translated.train or translated.test"
 
     def path(self, use: Use, language: str) -> str | None:
         """The file of a target; None where the recipe names none."""

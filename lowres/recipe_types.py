@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
@@ -57,3 +58,19 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    def _contradictions(self) -> Iterator[str]:
+        """What its keys say that cannot be together, a line each that begins with a key.
+
+        A recipe asks all its sections: a validator of one section that raised would hide what
+        is wrong between the others.
+        """
+        return iter(())
+
+    def every_contradiction(self) -> Iterator[str]:
+        """Those of the sections inside, then its own."""
+        for key in type(self).model_fields:
+            inside = getattr(self, key)
+            if isinstance(inside, Section):
+                yield from inside.every_contradiction()
+        yield from self._contradictions()

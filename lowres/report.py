@@ -313,7 +313,6 @@ def _view(results: Results) -> dict[str, Any]:
         "gap_tables": served.every(results),
         "gap_note": served.NOTE,
         "heading_of_groups": GROUPS,
-        "learning_note": learning.NOTE,
         "learning_charts": charts.learning_charts(results.learning),
         "names": {language.code: language for language in results.languages},
         "verdicts": VERDICTS,

@@ -22,6 +22,7 @@ from lowres import (
     card,
     embedded,
     leaks,
+    learning_plot,
     licences,
     predict,
     probe,
@@ -302,7 +303,7 @@ def _recipe(run: Path) -> dict[str, Any]:
 
 
 def _write_records(folder: Path, recipe: dict[str, Any], shown: Results, options: Publish) -> None:
-    """`recipe.yaml`, `results.json` and the picture of it."""
+    """`recipe.yaml`, `results.json` and the pictures of it."""
     told = leaks.without_paths({**recipe, "publish": options.model_dump(mode="json")})
     text = yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100)
     (folder / RECIPE).write_text(text, encoding="utf-8")
@@ -310,6 +311,9 @@ def _write_records(folder: Path, recipe: dict[str, Any], shown: Results, options
     written = json.dumps(plain, ensure_ascii=False, indent=1)
     (folder / RESULTS).write_text(written + "\n", encoding="utf-8")
     (folder / card.PLOT).write_text(transfer_plot.draw(shown), encoding="utf-8")
+    curves = learning_plot.draw(shown)
+    if curves is not None:
+        (folder / card.CURVES).write_text(curves, encoding="utf-8")
 
 
 def _shown(results: Results) -> Results:

@@ -236,12 +236,17 @@ class AdaptationRecord(Row):
     notes: list[str]
 
 
+BANDED = 5
+"""Trainings from which on percentiles of them are shown."""
+
+
 class LearningPoint(Row):
     """What so many labelled examples of a target bring; `shots` is `0` (the adapter), a number or
     `all`.
 
     `language`: a code, or `targets` for the mean over all of them. `low`, `high`: 2.5th and 97.5th
-    percentile of the `n` trainings (seeds times draws); null for one.
+    percentile of the `n` trainings (seeds times draws), of fewer than five the lowest and the
+    highest; null for one.
     """
 
     language: str
@@ -253,14 +258,40 @@ class LearningPoint(Row):
     high: float | None
     n: int
 
+    @property
+    def is_range(self) -> bool:
+        """Whether `low` and `high` are the lowest and the highest of a few trainings."""
+        return self.low is not None and self.n < BANDED
+
 
 class DrawRecord(Row):
-    """The examples that a few-shot training saw: the first 10 of them are the 10 shots."""
+    """The examples that few-shot trainings saw, in the order in which they were taken: the first 10
+    of them are the 10 shots, all of draw 1 are `all`."""
 
     language: str
     seed: int
     draw: int
     ids: list[str]
+
+
+class FailureRecord(Row):
+    """A training beside the recipe's own that collapsed, also at half the learning rate; its scores
+    are in no average and no curve. Those of the adapter itself are in `seeds`.
+
+    `languages`: the targets whose examples or translations it was trained on; empty for a control.
+    """
+
+    system: str
+    seed: int
+    draw: int | None = None
+    languages: list[str]
+    status: Literal["collapsed", "nan"]
+
+    def has(self, score: Score) -> bool:
+        """Whether it gave this score."""
+        own = (self.system, self.seed, self.draw) == (score.system, score.seed, score.draw)
+        every = not self.languages or score.role == "source"
+        return own and (every or score.language in self.languages)
 
 
 class TranslationRecord(Row):
@@ -341,6 +372,7 @@ class Results(BaseModel):
     tokenizer: list[TokenizerRecord]
     learning: list[LearningPoint] = Field(default_factory=list)
     draws: list[DrawRecord] = Field(default_factory=list)
+    failures: list[FailureRecord] = Field(default_factory=list)
     translations: list[TranslationRecord] = Field(default_factory=list)
     extension: ExtensionRecord | None = None
     adaptations: list[AdaptationRecord] = Field(default_factory=list)
@@ -348,3 +380,13 @@ class Results(BaseModel):
     resources: Resources
     warnings: list[str]
     versions: dict[str, str]
+
+    def trusted(self) -> list[Score]:
+        """The scores of trainings that did not collapse, on an adapter that did not; without those
+        of systems that have no seed."""
+        kept = {record.seed for record in self.seeds if record.status == "ok"}
+        return [
+            score
+            for score in self.scores
+            if score.seed in kept and not any(failure.has(score) for failure in self.failures)
+        ]

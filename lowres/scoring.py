@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from lowres import __version__, comparing, learning, mistakes, stats, translated
+from lowres import __version__, comparing, failures, few_shot, learning, mistakes, stats, translated
 from lowres.artifacts import Manifest, RunFolder
 from lowres.bases import LocatedBase
 from lowres.data import LabelledData
@@ -24,7 +24,6 @@ from lowres.results import (
     BaseRecord,
     Comparison,
     CurvePoint,
-    DrawRecord,
     ExtensionRecord,
     LanguageRecord,
     Resources,
@@ -62,22 +61,21 @@ def collect(
     before = [_whole(folder, name) for name in prepared]
     beside = [_whole(folder, v.training(seed)) for v in controls for seed in recipe.seeds]
     evaluated = _whole(folder, "evaluate")
-    answers = Answers(
-        folder.path / "evaluate" / "predictions",
-        {language: list(test[recipe.task.gold_field]) for language, test in data.tests.items()},
-    )
+    answers = _answers(recipe, data, folder)
     systems: list[str] = evaluated.notes["systems"]
     metrics = metric_names(recipe, data.labels)
     seeds = [seed_record(m) for m in trained]
     scores = _scores(recipe, data, answers, systems, metrics, controls)
     kept = [s.seed for s in seeds if s.status == "ok"]
     middle = median_seed(scores, metrics[0], kept or recipe.seeds)
-    lost = _lost_controls(folder, controls, recipe.seeds)
-    rivals = _rivals(controls, lost, middle)
-    compared = [*((name, name) for name in systems), *rivals]
-    comparisons = comparing.with_systems(recipe, data, answers, compared, metrics[0], middle)
-    comparisons += comparing.over_targets(recipe, data, answers, rivals, metrics[0], middle)
+    failed = failures.found(folder, controls, recipe.seeds)
+    sound = [s for s in scores if not any(failure.has(s) for failure in failed)]
+    rivals = _rivals(controls, middle)
+    comparisons = comparing.of_run(
+        recipe, data, answers, systems, rivals, metrics[0], middle, failed
+    )
     stages = [*before, *trained, *beside, evaluated]
+    noted: list[str] = evaluated.notes.get("warnings", [])
     return Results(
         schema=1,
         recipe=recipe.model_dump(mode="json", exclude={"publish"}),
@@ -88,22 +86,28 @@ def collect(
         stages=_merged([_stage(m, planned or {}) for m in stages]),
         seeds=seeds,
         scores=scores,
-        averages=averages(scores, kept),
+        averages=averages(sound, kept),
         comparisons=comparisons,
         verdicts=_verdicts(recipe, answers, scores, comparisons, middle),
         curves=_curves(trained),
         confusions=mistakes.confusions(data, answers, middle),
         mistakes=mistakes.surest(data, answers, middle),
         tokenizer=[TokenizerRecord(**row) for row in evaluated.notes["tokenizer"]],
-        learning=learning.of_run(recipe, data, scores, metrics[0], kept),
-        draws=_draws(folder, controls, recipe.seeds),
+        learning=learning.of_run(recipe, data, sound, metrics[0], kept),
+        draws=few_shot.drawn(folder, controls, recipe.seeds),
+        failures=failed,
         translations=translated.records([*beside, evaluated]),
         extension=_extension(before),
         adaptations=_adaptations(before),
         resources=_resources(stages, hardware, peak_mb),
-        warnings=[*lost.values(), *data.warnings, *evaluated.notes.get("warnings", [])],
+        warnings=[*map(failures.said, failed), *data.warnings, *noted],
         versions=versions(),
     )
+
+
+def _answers(recipe: Recipe, data: LabelledData, folder: RunFolder) -> Answers:
+    gold = {language: list(test[recipe.task.gold_field]) for language, test in data.tests.items()}
+    return Answers(folder.path / "evaluate" / "predictions", gold)
 
 
 def _stage(manifest: Manifest, planned: Mapping[str, float]) -> Stage:
@@ -140,45 +144,12 @@ def _merged(stages: Sequence[Stage]) -> list[Stage]:
     ]
 
 
-def _rivals(
-    controls: Sequence[Variant], lost: Mapping[str, str], seed: int
-) -> list[tuple[str, str]]:
+def _rivals(controls: Sequence[Variant], seed: int) -> list[tuple[str, str]]:
     """(system, folder of its answers). Of several draws, and of targets that are trained on apart,
     the first stands for the system."""
-    firsts = [v for v in controls if v.draw in (None, 1) and v.system not in lost]
+    firsts = [v for v in controls if v.draw in (None, 1)]
     found = [(v.system, v.answers(seed)) for v in firsts]
     return list(dict.fromkeys([*found, (TRANSLATE_TEST, f"{TRANSLATE_TEST}/{seed}")]))
-
-
-def _draws(
-    folder: RunFolder, controls: Sequence[Variant], seeds: Sequence[int]
-) -> list[DrawRecord]:
-    """Ids of the largest subset of each target, seed and draw; the smaller ones begin it."""
-    found: dict[tuple[str, int, int], list[str]] = {}
-    for variant in controls:
-        for seed in seeds if isinstance(variant.shots, int) else ():
-            notes = _whole(folder, variant.training(seed)).notes
-            for language, ids in notes["target_examples"].items():
-                key = (language, seed, variant.draw or 1)
-                found[key] = max(found.get(key, []), ids, key=len)
-    return [
-        DrawRecord(language=language, seed=seed, draw=draw, ids=ids)
-        for (language, seed, draw), ids in found.items()
-    ]
-
-
-def _lost_controls(
-    folder: RunFolder, controls: Sequence[Variant], seeds: Sequence[int]
-) -> dict[str, str]:
-    """Controls (by system) of which a seed collapsed, and the warning: nothing is compared with
-    them, as beside a training that failed everything looks like a gain."""
-    return {
-        v.system: f"{v.system}, seed {seed}: {status} even at half the learning rate; nothing is "
-        "compared with it, so no gain is claimed against it"
-        for v in controls
-        for seed in seeds
-        if (status := _whole(folder, v.training(seed)).notes["status"]) != "ok"
-    }
 
 
 def _curves(trained: Sequence[Manifest]) -> list[CurvePoint]:

@@ -85,7 +85,7 @@ class Study:
     def answered_inputs(self) -> str:
         """Fingerprint of all that the answers depend on."""
         tests = {language: test.to_dict() for language, test in self.labelled.tests.items()}
-        more: list[Any] = few_shot.plain(self.recipe)
+        more: list[Any] = few_shot.plain(self.recipe, self.labelled.labels)
         if self.recipe.translated is not None:
             more += [translated.digests(self.recipe, use) for use in USES]
         return artifacts.fingerprint([self.inputs, tests, *more])
@@ -97,7 +97,9 @@ class Study:
             return artifacts.fingerprint([self.inputs, files])
         if variant.shots is None:
             return self.inputs
-        return artifacts.fingerprint([self.inputs, *few_shot.plain(self.recipe)])
+        return artifacts.fingerprint(
+            [self.inputs, *few_shot.plain(self.recipe, self.labelled.labels)]
+        )
 
     def start_of(self, variant: Variant, seed: int) -> Path | None:
         """The adapter that a variant trains on from; None where it starts anew."""

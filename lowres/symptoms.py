@@ -7,7 +7,7 @@ test set alone would suggest. All figures are of answers that are there already;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Final, Literal
@@ -157,6 +157,31 @@ def forgetting(language: str, comparisons: Sequence[Comparison], n: int) -> list
             beside = BEFORE[BASE_AS_IS] if sign == 1 else few
             lost.append(_compared("forgetting", c, sign, n, verdict, beside))
     return lost
+
+
+def worst_forgotten(found: Mapping[str, Comparison], n: int) -> Symptom | None:
+    """As `forgetting`, where the examples of each target trained an adapter of their own: the one
+    that lost most stands for all with as many examples.
+
+    Args:
+        found: by target, the zero-shot adapter against that one, on the source.
+        n: examples of the source.
+    """
+    if not found or n < FEWEST:
+        return None
+    target, worst = max(found.items(), key=lambda each: each[1].delta)
+    # the worst of many is often low by chance: sure over all of them, by the normal curve
+    curve = NormalDist()
+    deviation = (worst.high - worst.low) / 2 / curve.inv_cdf(1 - SIGNIFICANT / 2)
+    edge = curve.inv_cdf(1 - SIGNIFICANT / 2 / len(found))
+    verdict: Level = "no sign"
+    if worst.delta > 0 and worst.delta - edge * deviation > 0:
+        verdict = "found"
+    elif worst.delta > POINTS:
+        verdict = "possible"
+    of_all = f", the worst of {len(found)} targets" if len(found) > 1 else ""
+    beside = f"the zero-shot adapter, after {worst.b} training on {target}{of_all}"
+    return _compared("forgetting", worst, -1, n, verdict, beside)
 
 
 def _compared(

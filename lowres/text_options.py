@@ -8,14 +8,15 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from lowres.errors import DataError, LanguageError, LowresError, reworded
 from lowres.languages import canonical
 from lowres.recipe import Base
 from lowres.recipe_text import Adapt, Extend, Text
+from lowres.recipe_types import Section
 
-Section = TypeVar("Section", bound=BaseModel)
+Kind = TypeVar("Kind", bound=Section)
 
 
 def text(
@@ -87,16 +88,18 @@ def with_options(said: str) -> str:
     return said
 
 
-def _section(kind: type[Section], given: Mapping[str, Any], options: Mapping[str, str]) -> Section:
+def _section(kind: type[Kind], given: Mapping[str, Any], options: Mapping[str, str]) -> Kind:
     try:
-        return kind(**given)
+        made = kind(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
+        key = str(first["loc"][0])
         said = str(first["ctx"]["error"]) if "error" in first.get("ctx", {}) else first["msg"]
-        if not key:  # of several keys together: they are named in what is said
-            raise LowresError(_in_options(said)) from None
         raise LowresError(f"{options.get(key, key)}: {said[0].lower()}{said[1:]}") from None
+    # of several keys together: they are named in what is said
+    for fault in made.every_contradiction():
+        raise LowresError(_in_options(fault))
+    return made
 
 
 def _codes(files: Sequence[Path], languages: Sequence[str] | None) -> list[str]:

@@ -191,6 +191,7 @@ def test_every_page_with_commands_is_read_here() -> None:
     read = {"README.md", "index.md", "tutorial.md", "use-an-adapter.md", "offline.md", PAGE.name}
     read |= {
         "augment.md",
+        "few-labels.md",
         "translations.md",
         "publish.md",
         "strategies.md",
@@ -208,7 +209,10 @@ def test_every_page_with_commands_is_read_here() -> None:
     [
         "README.md",
         "docs/index.md",
-        *(f"docs/how-to/{n}.md" for n in ("augment", "strategies", "no-gpu", "colab")),
+        *(
+            f"docs/how-to/{n}.md"
+            for n in ("augment", "few-labels", "strategies", "no-gpu", "colab")
+        ),
     ],
 )
 def test_the_pages_do_what_they_say(reader: Reader, page: str) -> None:

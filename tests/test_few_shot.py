@@ -11,10 +11,12 @@ import pytest
 import tiny_language
 import tiny_study
 import torch
+from safetensors.torch import load_file
 from tiny_language import LABELS
 from tiny_study import CPU
 
 from lowres import adapter_files, bases, few_shot, pipeline, preparation
+from lowres.artifacts import RunFolder
 from lowres.errors import DataError, RunError
 from lowres.recipe import Recipe
 from lowres.recipe_loading import from_mapping
@@ -107,10 +109,15 @@ def test_a_study_of_draws_and_its_curves(tmp_path: Path, tiny_base: Path) -> Non
     assert notes["target_examples"] == {"swh_Latn": record.ids[:3]}
     assert notes["best_step"] == notes["steps"] == 2
     assert {s.name for s in results.stages} >= {"train/1", "shots/3: 6 trainings"}
-    # the adapter of a target answers no other language
-    assert {p.name for p in (out / "predictions/3-shot/1").iterdir()} == {
-        f"{code}.jsonl" for code in TARGETS
-    }
+    # the adapter of a target answers no other target, and the first draw's the source as well
+    after = {f"eng_Latn-after-{code}.jsonl" for code in TARGETS}
+    alone = {f"{code}.jsonl" for code in TARGETS}
+    assert {p.name for p in (out / "predictions/3-shot/1").iterdir()} == alone | after
+    assert {p.name for p in (out / "predictions/3-shot/draw-2/1").iterdir()} == alone
+    assert {s.language for s in results.scores if s.system == "3-shot"} == set(TARGETS)
+    assert [s.figure for s in results.symptoms if s.name == "forgetting"] == [
+        f"{shots}-shot over the adapter" for shots in (3, 6)
+    ]
     assert "What a few labels bring" in (out / "report.html").read_text(encoding="utf-8")
     averaged = {a.system: a.seeds for a in results.averages if a.over == "targets"}
     assert averaged["6-shot"] == 3
@@ -140,6 +147,24 @@ def test_without_a_step_to_speak_of_it_answers_as_the_zero_shot_adapter(
 
 
 @pytest.mark.slow
+def test_a_head_alone_goes_on_at_a_rate_that_moves_it(tmp_path: Path, tiny_base: Path) -> None:
+    recipe = study(tmp_path, tiny_base, {"epochs": 4}, shots=[12], targets="swh_Latn")
+    train = {"strategy": "probe", "epochs": 4, "batch": 8, "max_tokens": 24, "precision": "fp32"}
+    plain = {**recipe.model_dump(mode="json"), "train": train, "few_shot": {"epochs": 4}}
+    plain["lora"] = {}
+    out = tmp_path / "run"
+    pipeline.run(from_mapping(plain), out)
+    before, after = (
+        load_file(out / place / "train/1/adapter/adapter_model.safetensors")
+        for place in (".", "shots/12")
+    )
+    assert set(before) == set(after)
+    moved = max(float((after[name] - before[name]).abs().max()) for name in before)
+    # AdamW moves a weight by about its rate a step: six steps, the rate rising to 3e-3 and falling
+    assert 3e-3 < moved < 3e-2
+
+
+@pytest.mark.slow
 def test_mixed_and_together_is_one_training_a_draw(tmp_path: Path, tiny_base: Path) -> None:
     few = {"way": "mixed", "together": True, "repeats": 2}
     out = tmp_path / "run"
@@ -155,9 +180,30 @@ def test_validate_counts_before_anything_is_trained(tmp_path: Path, tiny_base: P
     from lowres import shots
 
     shots.check_files(study(tmp_path, tiny_base, shots=[0, 24, "all"]))
-    said = r"25 of each target .* swh_Latn has 24, yor_Latn has 24 examples"
-    with pytest.raises(DataError, match=said):
-        shots.check_files(study(tmp_path, tiny_base, shots=[25]))
+    with pytest.raises(DataError, match=r"languages.shots: 25 training examples") as caught:
+        shots.check_files(study(tmp_path, tiny_base, shots=[0, 10, 25, "all"]))
+    files = [tmp_path / code / "train.jsonl" for code in TARGETS]
+    assert str(caught.value).endswith(
+        f"swh_Latn has 24 ({files[0]}), yor_Latn has 24 ({files[1]}): ask for 24 at most, or leave "
+        "these targets out"
+    )
+    recipe = study(tmp_path, tiny_base, shots=["all"])
+    files[0].unlink()
+    with pytest.raises(DataError) as caught:
+        shots.check_files(recipe)
+    assert f"swh_Latn has 0 (swh_Latn train: no file {files[0]}" in str(caught.value)
+
+
+def test_the_ids_of_all_examples_are_recorded_too(tmp_path: Path, tiny_base: Path) -> None:
+    located = bases.LocatedBase("x", "", None, None, "folder")
+    recipe = study(tmp_path, tiny_base, targets="swh_Latn", shots=[3, "all"], draws=2)
+    folder = RunFolder(tmp_path / "run")
+    (three, other, every) = few_shot.variants(recipe, located)
+    for variant, ids in ((three, "abc"), (other, "bca"), (every, "abcdef")):
+        with folder.stage(variant.training(1), "a") as stage:
+            stage.notes["target_examples"] = {"swh_Latn": list(ids)}
+    found = few_shot.drawn(folder, [three, other, every], [1])
+    assert [(each.draw, "".join(each.ids)) for each in found] == [(1, "abcdef"), (2, "bca")]
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,42 @@ def test_a_seed_that_cannot_be_trusted_is_not_in_zero_shot() -> None:
     assert found["targets", "0"].mean == pytest.approx(0.45)
 
 
+def two_draws() -> list[LearningPoint]:
+    """Of one seed: 0.58 and 0.6 with ten labels of Hausa."""
+    return points([s for s in study(2) if s.seed == 1])
+
+
+def test_fewer_than_five_trainings_have_their_lowest_and_highest_and_are_marked(
+    tmp_path: Path,
+) -> None:
+    ten = next(p for p in two_draws() if (p.language, p.shots) == ("hau_Latn", "10"))
+    assert (ten.low, ten.high, ten.n) == (pytest.approx(0.58), pytest.approx(0.59), 2)
+    curves = learning.of(two_draws())
+    assert curves is not None
+    assert "*: fewer than five trainings, in brackets the lowest to the highest" in curves.note
+    assert "five draws are asked for (languages.draws)" in curves.note
+    assert "percentile" not in curves.note
+    assert "*, n 2)" in curves.gain
+    results = make_results(learning=two_draws())
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    console.print(summary_table(results))
+    assert isinstance(console.file, io.StringIO)
+    assert "0.580–0.590*, n 2" in console.file.getvalue()
+    write_report(results, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "(0.580–0.590*, n 2)" in page
+    assert "lowest to highest of 2: 0.580 to 0.590" in page.replace("of 2 ", "of 2: ")
+
+
+def test_five_draws_are_not_asked_for_again_and_zero_shot_has_none() -> None:
+    curves = learning.of(points([s for s in study(5) if s.seed == 1]))
+    assert curves is not None
+    assert "2.5th to 97.5th percentile" in curves.note
+    assert "asked for" not in curves.note
+    assert "*" not in curves.note + curves.gain
+    assert "zero-shot and all examples have none" in curves.note
+
+
 def test_one_training_has_no_band() -> None:
     alone = [s for s in study(1) if s.seed == 1]
     assert all(p.low is None and p.high is None and p.n == 1 for p in points(alone))
@@ -102,7 +138,9 @@ def test_the_table_the_page_and_the_chart_show_every_point(tmp_path: Path) -> No
     assert first.svg.count("<circle") == 3
     assert "10 labels 0.600" in first.svg
     assert 'class="band"' in first.svg
-    assert first.svg.count('class="spread"') == 3
+    # of two seeds there is a lowest and a highest zero-shot and all, of ten trainings percentiles
+    assert first.svg.count('class="spread"') == 1
+    assert first.svg.count('class="spread of-few"') == 2
     write_report(make_results(), tmp_path / "plain.html")
     assert "What a few labels" not in (tmp_path / "plain.html").read_text(encoding="utf-8")
 

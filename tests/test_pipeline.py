@@ -15,6 +15,7 @@ from lowres import artifacts, evaluate, pipeline, train
 from lowres.errors import DeviceError, Interrupted, RunError
 from lowres.pipeline import plan, run, run_folder, untrusted
 from lowres.recipe_loading import dump, load
+from lowres.results import FailureRecord
 
 
 @pytest.fixture
@@ -194,9 +195,14 @@ def test_what_must_not_be_trusted():
             verdict("tzm_Tfng", "negative transfer"),
             verdict("kin_Latn", "no better than TF-IDF"),
         ],
+        failures=[
+            FailureRecord(
+                system="10-shot", seed=1, draw=2, languages=["swh_Latn"], status="collapsed"
+            )
+        ],
     )
     assert [line.split(":")[0] for line in untrusted(results)] == [
-        "seed 2", "seed 3", "nqo_Nkoo", "tzm_Tfng",
+        "seed 2", "seed 3", "10-shot of swh_Latn, draw 2, seed 1", "nqo_Nkoo", "tzm_Tfng",
     ]  # fmt: skip
 
 

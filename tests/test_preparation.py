@@ -266,7 +266,7 @@ def test_stages_are_made_again_when_a_file_behind_them_changed(
 def test_more_shots_than_there_are_is_found_before_anything_is_made(tmp_path, tiny_unigram_base):
     shots = {"source": "eng_Latn", "targets": "tzm_Tfng", "shots": [3, 4000]}
     recipe = study(tmp_path, tiny_unigram_base, languages=shots)
-    with pytest.raises(DataError, match=r"languages.shots: 4,000 of each .* tzm_Tfng has 40 ex"):
+    with pytest.raises(DataError, match=r"languages.shots: 4,000 .* tzm_Tfng has 40 .* 40 at most"):
         pipeline.run(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from lowres import registry
+from lowres import few_shot, recipe_strategies, registry
+from lowres.errors import BaseModelError
 from lowres.recipe import Recipe, Train
 from lowres.recipe_loading import LATER, digest, identity
 
@@ -64,6 +65,25 @@ def test_a_strategy_has_rates_of_its_own_where_none_are_named():
         assert other.head_learning_rate == (3e-2 if alone else default.head_learning_rate)
 
 
+def test_a_few_labels_train_the_head_at_a_tenth_of_the_strategys_own_rate():
+    """At LoRA's, `probe` would learn at a hundredth of its rate, and nothing else of it moves."""
+    for name, rate in (("lora", 3e-4), ("gradual", 3e-4), ("head", 3e-3), ("probe", 3e-3)):
+        its = {"train": {"strategy": name}, "languages": {"shots": [10]}}
+        # as much where the section is absent as where it names another key
+        for few in ({}, {"few_shot": {"epochs": 4}}):
+            study = recipe(**its, **few)
+            assert few_shot.settings(study).head_learning_rate == pytest.approx(rate)
+        mine = recipe(**its, few_shot={"head_learning_rate": 1e-2})
+        assert few_shot.settings(mine).head_learning_rate == 1e-2
+        # it is written out, and read again as it was
+        again = Recipe.model_validate(recipe(**its, few_shot={"epochs": 4}).model_dump())
+        assert few_shot.settings(again).head_learning_rate == pytest.approx(rate)
+        recipe(**its, few_shot={"way": "mixed"})
+    full = {"train": {"strategy": "full"}, "few_shot": {"learning_rate": 1e-5}}
+    tuned = recipe(**full, languages={"shots": [10]})
+    assert few_shot.settings(tuned).head_learning_rate == pytest.approx(2e-5)
+
+
 ADAPT = {
     "text": {"files": "{lang}.txt"},
     "adapt": {"objective": "mlm"},
@@ -83,6 +103,11 @@ ADAPT = {
         (
             {"train": {"strategy": "probe", "freeze": {"embeddings": True}}},
             "train.freeze.embeddings: strategy probe",
+        ),
+        ({"train": {"freeze": {"embeddings": True}}}, "train.freeze.embeddings: strategy lora"),
+        (
+            {"train": {"strategy": "gradual", "freeze": {"embeddings": True}}},
+            "train.freeze.embeddings: strategy gradual",
         ),
         ({"train": {"strategy": "full"}, **ADAPT}, "adapt: a language adapter"),
         (
@@ -104,7 +129,8 @@ def test_what_contradicts_is_one_line(sections, starts):
 def test_what_goes_together_is_let_through():
     freeze = {"embeddings": True}
     recipe(train={"strategy": "full", "freeze": freeze}, tokenizer={"trim": {}})
-    recipe(train={"strategy": "full", "layer_decay": 0.9, "freeze": {"layers": 4}})
+    for name in ("full", "lora", "gradual"):
+        recipe(train={"strategy": name, "layer_decay": 0.9, "freeze": {"layers": 4}})
     for few in ({"learning_rate": 1e-5}, {"way": "mixed"}):
         recipe(train={"strategy": "full"}, languages={"shots": [10]}, few_shot=few)
     recipe(train={"strategy": "gradual", "layer_decay": 0.5}, lora={"rank": 8, "dora": True})
@@ -112,11 +138,39 @@ def test_what_goes_together_is_let_through():
     recipe(train={"strategy": "head"}, **ADAPT)
 
 
+def test_layers_that_do_not_train_anyway_are_not_frozen():
+    def both(top, frozen):
+        return recipe(lora={"layers": f"top:{top}"}, train={"freeze": {"layers": frozen}})
+
+    said = r"train.freeze.layers 10: lora.layers: top:1 trains none of the lowest 11 of 12 layers"
+    with pytest.raises(BaseModelError, match=said):
+        recipe_strategies.check_layers(both(1, 10), 12)
+    # of the four highest layers the lowest one is frozen
+    recipe_strategies.check_layers(both(4, 9), 12)
+    recipe_strategies.check_layers(both(4, 0), 12)
+
+
 def test_all_that_contradicts_is_told_at_once():
     lines = said(
         train={"strategy": "probe", "layer_decay": 0.5, "freeze": {"layers": 1}}, lora={"rank": 2}
     )
     assert len(lines) == 3
+
+
+def test_what_contradicts_inside_a_section_hides_nothing_between_sections():
+    lines = said(
+        train={
+            "strategy": "head", "freeze": {"layers": 3}, "patience": 2, "checkpoint": "last",
+            "batch": 16, "micro_batch": 5,
+        },
+        languages={"targets": ["eng_Latn"], "shots": [10]},
+        few_shot={"way": "mixed", "epochs": 3},
+        evaluate={"metrics": ["span_f1"]},
+    )  # fmt: skip
+    assert [line.split(":")[0].split(" ")[0] for line in lines] == [
+        "languages.targets", "train.micro_batch", "train.patience", "few_shot.way",
+        "evaluate.metrics", "train.freeze.layers",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import pytest
 import tiny_run
 from hub_cases import contents, hub_in_use
 from results_factory import make_results
+from test_learning import points, study
 
-from lowres import predict, repository
+from lowres import leaks, predict, repository
 from lowres.errors import BaseModelError, HubError, LowresError, RunError
 from lowres.licences import DataLicence
 from lowres.recipe_publish import Publish
@@ -213,6 +214,19 @@ def test_data_sets_are_named_once():
         DataLicence("z/w/a.txt", None),
         DataLicence("c/d", "mit", "as the recipe says"),
     )
+
+
+def test_learning_curves_are_a_picture_of_their_own(hub, run):
+    results = repository.read_results(run).model_copy(update={"learning": points(study())})
+    text = results.model_dump_json(by_alias=True)
+    (run / "results.json").write_text(text, encoding="utf-8")
+    built = build(run)
+    picture = (built.folder / "learning.svg").read_text(encoding="utf-8")
+    assert picture.startswith("<svg")
+    assert "](learning.svg)" in (built.folder / "README.md").read_text(encoding="utf-8")
+    # the gate lets it through, and a picture of another name not
+    assert leaks.belongs("learning.svg")
+    assert not leaks.belongs("labels.svg")
 
 
 def test_only_what_training_wrote_is_published(hub, run):

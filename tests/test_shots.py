@@ -53,8 +53,34 @@ def test_all_takes_all_and_another_seed_draws_others():
     assert len(draws) > 1
 
 
-def test_tags_are_drawn_without_strata():
-    assert sorted(shots.ordered([["O"], ["B-PER"], ["O"]], 1)) == [0, 1, 2]
+def sentences():
+    """Forty sentences with a person, four with a place (one of them beside a person), six empty."""
+    person, place = ["O", "B-PER", "I-PER"], ["B-LOC", "O"]
+    return [*[person] * 40, *[place] * 3, [*person, *place], *[["O", "O"]] * 6]
+
+
+@pytest.mark.parametrize("draw", range(1, 9))
+def test_a_few_sentences_hold_every_type_of_entity(draw):
+    gold = sentences()
+    order = shots.ordered(gold, 7, draw)
+    assert sorted(order) == list(range(len(gold)))
+    first = [{tag[2:] for tag in gold[at]} - {""} for at in order]
+    # place, person, none, and again; where a type has no more the others go on
+    assert "LOC" in first[0]
+    assert first[1] == {"PER"}
+    assert first[2] == set()
+    assert sum("LOC" in types for types in first[:12]) == 4
+    assert sum(not types for types in first[:20]) == 6
+    assert shots.ordered(gold, 7, draw) == order
+    assert shots.ordered(gold, 8, draw) != order
+
+
+def test_tags_that_are_no_spans_are_drawn_at_random():
+    """By its rarest tag a sentence would be there because of a symbol in it."""
+    gold = [["NOUN", "VERB"]] * 40 + [["NOUN", "SYM"]] * 2
+    firsts = [set(shots.ordered(gold, seed)[:4]) & {40, 41} for seed in range(20)]
+    assert sum(not found for found in firsts) > 10
+    assert sorted(shots.ordered(gold, 1)) == list(range(42))
 
 
 def test_draws_differ_and_the_first_is_the_seeds_own():
@@ -100,20 +126,31 @@ def test_mixed_repeats_the_targets_examples():
     assert len(ids["nus_Latn"]) == 3
 
 
-@pytest.mark.parametrize(("rows", "have"), [(9, "9"), (0, "0")])
+@pytest.mark.parametrize(
+    ("rows", "have"),
+    [
+        (9, "9: ask for 9 at most, or leave these targets out"),
+        (0, "0: give training data, or leave nus_Latn out"),
+    ],
+)
 def test_more_than_there_is(rows, have):
-    said = rf"languages.shots: 10 of each target .* of nus_Latn has {have} examples; ask for fewer"
+    said = rf"languages.shots: 10 training examples of each target .* nus_Latn has {have}"
     with pytest.raises(DataError, match=said):
         shots.add(labelled(rows), 10, ("nus_Latn",), "label", 1)
 
 
 def test_every_target_that_lacks_examples_is_named_and_zero_lacks_none():
-    with pytest.raises(DataError, match=r"100 of each .* tzm_Tfng has 40, dzo_Tibt has 0 examples"):
+    said = (
+        r"100 training examples of each .* tzm_Tfng has 40 \(of tzm_Tfng\), dzo_Tibt has 0 "
+        r"\(of dzo_Tibt\): ask for 40 at most, and leave dzo_Tibt out"
+    )
+    with pytest.raises(DataError, match=said):
         shots.check(
             {"nus_Latn": 100, "tzm_Tfng": 40},
             (0, 10, 100, "all"),
             ("nus_Latn", "tzm_Tfng", "dzo_Tibt"),
+            lambda code: f"of {code}",
         )
     shots.check({}, (0,), ("nus_Latn",))
-    with pytest.raises(DataError, match=r"all of each target .* nus_Latn has 0"):
+    with pytest.raises(DataError, match=r"all training examples of each .* nus_Latn has 0"):
         shots.check({}, (0, "all"), ("nus_Latn",))

@@ -86,6 +86,32 @@ def test_forgetting_is_turned_the_right_way():
     )
 
 
+def test_the_worst_of_several_targets_stands_for_all_that_trained_apart():
+    """A comparison says the zero-shot adapter minus the one that went on."""
+    found = {
+        "swh_Latn": against("10-shot", 0.02, 0.4, "eng_Latn"),
+        "yor_Latn": against("10-shot", 0.09, 0.001, "eng_Latn"),
+        "hau_Latn": against("10-shot", -0.04, 0.1, "eng_Latn"),
+    }
+    worst = symptoms.worst_forgotten(found, 200)
+    assert (worst.verdict, worst.language, worst.n) == ("found", "eng_Latn", 200)
+    assert worst.value == pytest.approx(-0.09)
+    assert worst.says.endswith("after 10-shot training on yor_Latn, the worst of 3 targets")
+    gained = {"hau_Latn": found["hau_Latn"]}
+    assert symptoms.worst_forgotten(gained, 200).verdict == "no sign"
+    assert symptoms.worst_forgotten(found, 9) is None
+    assert symptoms.worst_forgotten({}, 200) is None
+
+
+def test_the_worst_of_many_is_surely_low_only_where_chance_hardly_makes_it_so():
+    """An interval just above zero is one of twenty by chance."""
+    lost = against("10-shot", 0.055, 0.03, "eng_Latn")
+    kept = against("10-shot", 0.0, 1.0, "eng_Latn")
+    others = {f"t{number}": kept for number in range(19)}
+    assert symptoms.worst_forgotten({"lost": lost}, 200).verdict == "found"
+    assert symptoms.worst_forgotten({"lost": lost, **others}, 200).verdict == "possible"
+
+
 def test_no_difference_has_no_sign_of_a_loss():
     assert symptoms.points(-0.0, -0.0004, 0.0) == "+0.0 points (95% +0.0 to +0.0)"
     assert symptoms.points(-0.089, -0.21, 0.031) == "−8.9 points (95% −21.0 to +3.1)"

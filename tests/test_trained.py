@@ -85,8 +85,13 @@ def test_full_holds_no_weight_twice(base):
     assert total == trainable == sum(each.numel() for each in loaded.parameters())
 
 
-@pytest.mark.parametrize("strategy", ["lora", "gradual", "full"])
-@pytest.mark.parametrize(("freeze", "lowest"), [({"layers": 1}, 1), ({"embeddings": True}, 0)])
+@pytest.mark.parametrize(
+    ("strategy", "freeze", "lowest"),
+    [
+        *((name, {"layers": 1}, 1) for name in ("lora", "gradual", "full")),
+        ("full", {"embeddings": True}, 0),
+    ],
+)
 def test_what_is_frozen_does_not_train(base, strategy, freeze, lowest):
     network = attached(study(base, strategy, train={"freeze": freeze}))
     outside = trained.heads(network.get_base_model(), study(base, strategy))
