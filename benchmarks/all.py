@@ -62,6 +62,7 @@ BENCHES = (
     Bench("overhead", asked_for=True),
     Bench("plan_accuracy", asked_for=True),
     Bench("plan_held_out", asked_for=True),
+    Bench("plan_fit", asked_for=True),
     Bench("many_seeds", short=("--share", "8"), asked_for=True),
     Bench("adapters_side", asked_for=True),  # without its environment it has no rows
     Bench("compile"),

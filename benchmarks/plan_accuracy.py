@@ -72,8 +72,8 @@ class Case:
 
 
 FITTED = (
-    "the bf16 figures of HOLES (lowres/footprint.py) were chosen over these very configurations: "
-    "this is how well they fit, and no test of them"
+    "the bf16 figures of HOLES (lowres/footprint.py) were chosen over these configurations among "
+    "others: this is how well they fit, and no test of them"
 )
 CASES = (
     Case("e5-small", "none", "classification", 30, 16, steps=20),

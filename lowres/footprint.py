@@ -56,18 +56,19 @@ KEPT_GPU: Final[Mapping[str, tuple[int, int]]] = {
 LORA_MASKS: Final = (20, 4)
 """Of `KEPT`, what LoRA's dropout takes: nothing without it."""
 HOLES: Final[Mapping[tuple[str, bool], tuple[float, float, float]]] = {
-    ("none", True): (17.5, 1.1, 0.0),
-    ("8bit", True): (42.5, 2.7, 0.0),
-    ("4bit", True): (9.6, 2.0, 1.7),
+    ("none", True): (0.6, 0.0, 0.7),
+    ("8bit", True): (28.0, 0.0, 1.9),
+    ("4bit", True): (43.5, 0.0, 0.0),
     ("none", False): (85.0, 6.5, 0.0),
     ("8bit", False): (85.0, 6.5, 0.0),
     ("4bit", False): (85.0, 10.7, 0.0),
 }
-"""Bytes a token and layer, as in `KEPT`, and bytes a weight of the layer (4 bits are unpacked), of
-what a forward pass makes and lets go (copies in another type, products before they are added): on
-a processor glibc's heap keeps these holes between what stays. Measured: the peak of training steps
-less what `KEPT` says. In bf16 they are chosen over the twelve runs of benchmarks/plan_accuracy.py,
-which so shows how well they fit; in float32 over one shape."""
+"""Bytes a token and layer, as in `KEPT`, and bytes a weight of the layer, of what a forward pass
+makes and lets go (copies in another type, products before they are added): on a processor glibc's
+heap keeps these holes between what stays. Measured: the peak of training steps less what `KEPT`
+says. In bf16 they are chosen over the runs without checkpointing of benchmarks/plan_accuracy.py
+and plan_held_out.py; `plan_fit.py` says how well each of those is foretold by the
+others. In float32 they are of one shape."""
 GPU_HOLES: Final = 0.15
 """On a GPU, of the activations: torch's allocator reuses blocks of equal size."""
 READ: Final[Mapping[tuple[str, bool], tuple[float, float]]] = {
@@ -276,11 +277,18 @@ def activations(setting: Setting, windows: int, tokens: int) -> float:
 
 
 def copies(setting: Setting) -> float:
-    """Frozen weights once more in half precision, held by the graph (`none` under autocast)."""
+    """Frozen weights once more in half precision (`none` under autocast): those under LoRA are
+    held so (`lora.halve_frozen`), others by the graph, of one layer with checkpointing."""
     if setting.quantization != "none" or not setting.half:
         return 0.0
-    layers = 1 if setting.checkpointing else setting.layers
+    layers = 1 if setting.checkpointing and not halved(setting) else setting.layers
     return 2 * layers * setting.shape.block / MB
+
+
+def halved(setting: Setting) -> bool:
+    """Whether the frozen weights under LoRA are held in half precision."""
+    plain = setting.quantization == "none" and setting.half
+    return plain and setting.lora != () and not setting.dora
 
 
 def scratch(setting: Setting, windows: int, tokens: int) -> float:

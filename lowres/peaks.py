@@ -150,8 +150,10 @@ def train_stage(case: Case, micro_batch: int) -> StagePlan:
     if case.recipe.train.strategy.trains == "nothing":
         # a base without gradients keeps nothing
         kept, workspace = 0.0, footprint.reading(setting, micro_batch * longest, longest)
-    if read > kept + workspace:
-        kept, workspace = 0.0, read
+    # what is held in half precision is there in a pass without gradients too
+    stays = footprint.copies(setting) if footprint.halved(setting) else 0.0
+    if stays + read > kept + workspace:
+        kept, workspace = stays, read
     return _stage("train", case, setting, kept, workspace)
 
 
