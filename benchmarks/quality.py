@@ -12,6 +12,7 @@ is removed; what is in the file is not run again. Losses are paired: same seed, 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 from pathlib import Path
 from statistics import fmean, stdev
@@ -112,7 +113,13 @@ def table(kept: dict[str, Any]) -> list[str]:
             lines.append(
                 f"{line} {fmean(each):+.2f}{spread} ({shown}) | {worst} {by_language[worst]:+.1f} |"
             )
-    return lines
+    for weights in WEIGHTS[1:]:
+        found = [losses(kept, recipe, weights) for recipe in RECIPES]
+        if all(found):
+            means = [fmean(fmean(seed.values()) for seed in lost) for lost in found]
+            count = f"mean of {len(means)} recipes"
+            lines.append(f"| {count} | {weights} | | | {fmean(means):+.2f} | |")
+    return [re.sub(r"-(?=\d)", "−", line) for line in lines]
 
 
 def main() -> None:
