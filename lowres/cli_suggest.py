@@ -116,7 +116,8 @@ def _table(rows: Sequence[Mapping[str, str]]) -> Table:
     columns = [name for name in rows[0] if any(row[name] for row in rows)]
     for name in columns:
         justify: Any = "right" if name in FIGURES else "left"
-        wraps = name in ("source", "base")
+        # a name of the Hub or a folder may be long
+        wraps = name == "source" or (name == "base" and max(len(row[name]) for row in rows) > 30)
         table.add_column(name, justify=justify, no_wrap=not wraps, overflow="fold")
     for place, row in enumerate(rows, 1):
         table.add_row(str(place), *(escape(row[name]) for name in columns))
