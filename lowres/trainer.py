@@ -178,6 +178,14 @@ class SourceTrainer(Trainer):
         )
         return metrics
 
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Of equal scores the last is the best, where Trainer keeps the first: a small dev set soon
+        has all right that it will, and training goes on all the same (benchmarks/ties.py)."""
+        tied = metrics["eval_score"] == self.state.best_metric
+        if tied:
+            self.state.best_global_step = self.state.global_step
+        return super()._determine_best_metric(metrics, trial) or tied
+
     def stand_at_end(self, checkpoint: Path) -> None:
         """Take up the state and weights in which a training ended whose last checkpoint is there.
 
