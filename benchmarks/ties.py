@@ -14,6 +14,7 @@ benchmarks/results/ties.json as soon as they are there.
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import tempfile
 from pathlib import Path
@@ -89,7 +90,7 @@ def measure(name: str, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as work, Watched() as watched:
         outcome = train(*known, Path(work), Silent(), shared=shared)
     best = max(watched.scores)
-    places = [at for at, score in enumerate(watched.scores) if score == best]
+    places = [at for at, score in enumerate(watched.scores) if math.isclose(score, best)]
     tokenizer, labels = shared.tokenizer(located), labelled.labels
     sets = {code: dev_of(recipe, code) for code in recipe.languages.targets}
     found = {}

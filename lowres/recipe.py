@@ -167,9 +167,9 @@ class Train(Section):
     weight_decay: Number = Field(0.01, ge=0, le=10)
     label_smoothing: Number = Field(0.0, ge=0, lt=1)
     checkpoint: Literal["best", "average", "last"] = "best"
-    """What is kept: the weights after the epoch with the best source-dev score, the mean of the
-    weights after every epoch but the first (Schmidt et al. 2023, arXiv:2305.16834), or those after
-    the last step, which nothing has chosen."""
+    """What is kept: the weights after the epoch with the best source-dev score (the last of equal
+    ones), the mean of the weights after every epoch but the first (Schmidt et al. 2023,
+    arXiv:2305.16834), or those after the last step, which nothing has chosen."""
     augment: tuple[_tagged("augmentations"), ...] = ()  # type: ignore[valid-type]
     """Changed copies of the source's training examples, by every way that is listed."""
     patience: Whole | None = Field(None, ge=1)

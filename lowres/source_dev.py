@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from lowres import inference
 from lowres.data import LabelledData
@@ -13,6 +13,9 @@ from lowres.recipe import Recipe
 from lowres.shared import Shared
 from lowres.stats import collapsed, value_of
 from lowres.training_callbacks import from_main
+
+ALIKE: Final = 9
+"""Digits behind the point in which scores differ: sums in another order are no other score."""
 
 
 class SourceDev:
@@ -44,13 +47,14 @@ class SourceDev:
         score = value_of(self.metric, self._gold, answers, self._data.labels)
         # two kinds of GPU may differ in the last digit, and then about the best checkpoint
         score, flat = from_main((float(score), collapsed(answers, self._gold)))
-        self._collapsed[score] = flat if self._collapsed.get(score, flat) == flat else None
+        key = round(score, ALIKE)
+        self._collapsed[key] = flat if self._collapsed.get(key, flat) == flat else None
         return float(score)
 
     def collapsed(self, network: Any, score: float) -> bool:
         """Whether nearly all answers are one label; `score` is what the network has, which saves
         asking it once more."""
-        known = self._collapsed.get(score)
+        known = self._collapsed.get(round(score, ALIKE))
         if known is None:  # a resumed training
             known = from_main(collapsed(self._answers(network), self._gold))
         return bool(known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -181,10 +182,11 @@ class SourceTrainer(Trainer):
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         """Of equal scores the last is the best, where Trainer keeps the first: a small dev set soon
         has all right that it will, and training goes on all the same (benchmarks/ties.py)."""
-        tied = metrics["eval_score"] == self.state.best_metric
-        if tied:
-            self.state.best_global_step = self.state.global_step
-        return super()._determine_best_metric(metrics, trial) or tied
+        best = self.state.best_metric
+        if best is None or not math.isclose(metrics["eval_score"], best):
+            return bool(super()._determine_best_metric(metrics, trial))
+        self.state.best_global_step = self.state.global_step
+        return True
 
     def stand_at_end(self, checkpoint: Path) -> None:
         """Take up the state and weights in which a training ended whose last checkpoint is there.
