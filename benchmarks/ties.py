@@ -35,7 +35,12 @@ from lowres.source_dev import SourceDev, chosen_metric
 from lowres.train import train
 
 KEPT = Path(__file__).resolve().parent / "results" / "ties.json"
-TAGS = ("task.name=tagging", "data.columns={tokens: tokens, tags: tags}")
+TAGS = (
+    "task.name=tagging",
+    "data.columns={tokens: tokens, tags: tags}",
+    "train.epochs=20",
+    "train.head_learning_rate=0.01",
+)
 SETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "quickstart": ("quickstart", ()),
     "quickstart, entities": ("quickstart", TAGS),
