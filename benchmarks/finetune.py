@@ -2,6 +2,7 @@
 
     python benchmarks/finetune.py            # a table; seven minutes on one core
     python benchmarks/finetune.py --scores   # the same trainings scored too; nine minutes
+    python benchmarks/finetune.py --scores --whole --sides lowres defaults  # half an hour
     python benchmarks/finetune.py --quick    # 32 sentences, one epoch, one round
     python benchmarks/finetune.py --json
 
@@ -10,7 +11,8 @@ with LoRA of rank 16 on every linear layer, three epochs. The peers are `plain_s
 
 - "best": its best options, the same sentences and epochs;
 - "defaults": float32, batches of 8, every text padded to 128 tokens. A step of it costs the same
-  whatever the sentences are, so it is given an eighth of them, for one epoch.
+  whatever the sentences are, so it is given an eighth of them, for one epoch; with `--whole` it
+  trains as the others do, and is scored.
 
 Every side trains in a process of its own, in turns, three rounds with seeds of their own; figures
 are medians (lowest to highest). The clock is processor time of whole epochs, their first steps and
@@ -161,10 +163,10 @@ def trainings(asked: Any, round_: int) -> list[Training]:
     """What is trained in one round, in its order."""
     found = []
     for side in asked.sides if round_ % 2 else asked.sides[::-1]:
-        defaults = side == "defaults"
-        share = SHARE_OF_DEFAULTS if defaults else SHARE
-        epochs = 1 if defaults or asked.quick else EPOCHS
-        scored = asked.scores and not defaults
+        short = side == "defaults" and not asked.whole
+        share = SHARE_OF_DEFAULTS if short else SHARE
+        epochs = 1 if short or asked.quick else EPOCHS
+        scored = asked.scores and not short
         found.append(Training(side, round_, epochs, SHARE_QUICK if asked.quick else share, scored))
     return found
 
@@ -194,18 +196,20 @@ def rows(found: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
 def notes(found: dict[str, list[dict[str, float]]]) -> list[str]:
     """How far the scores are apart, beside how far the seeds are; and what has none."""
     said = []
-    for split in SPLITS:
-        sides = [[one[split] for one in found.get(s, []) if split in one] for s in SIDES[:2]]
-        if not all(len(side) > 1 for side in sides):
-            continue
-        ours, theirs = sides
-        apart = 100 * (statistics.fmean(ours) - statistics.fmean(theirs))
-        error = 100 * sum(statistics.variance(side) / len(side) for side in sides) ** 0.5
-        said.append(
-            f"English {split}: lowres {apart:+.1f} points from the plain script (best), standard "
-            f"error of that difference over {len(ours)} seeds {error:.1f}"
-        )
-    if found.get("defaults"):
+    for peer in SIDES[1:]:
+        for split in SPLITS:
+            both = (found.get(side, []) for side in (SIDES[0], peer))
+            sides = [[one[split] for one in side if split in one] for side in both]
+            if not all(len(side) > 1 for side in sides):
+                continue
+            ours, theirs = sides
+            apart = 100 * (statistics.fmean(ours) - statistics.fmean(theirs))
+            error = 100 * sum(statistics.variance(side) / len(side) for side in sides) ** 0.5
+            said.append(
+                f"English {split}: lowres {apart:+.1f} points from the plain script ({peer}), "
+                f"standard error of that difference over {len(ours)} seeds {error:.1f}"
+            )
+    if any(SPLITS[0] not in one for one in found.get("defaults", [])):
         said.append(NO_SCORES)
     return said
 
@@ -215,6 +219,7 @@ def main() -> None:
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scores", action="store_true", help="score the trainings too")
+    parser.add_argument("--whole", action="store_true", help="the defaults train as the others do")
     asked = parser.parse_args()
     tables.data("sib200")
     found: dict[str, list[dict[str, float]]] = {side: [] for side in asked.sides}
