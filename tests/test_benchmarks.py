@@ -259,9 +259,10 @@ def test_a_side_without_scores_is_said_to_have_none(tables):
 
 def test_a_second_attempt_counts_as_steps_that_were_taken(tables):
     finetune = importlib.import_module("finetune")
-    assert finetune.sentences_trained(1, 176, 11) == 176
-    assert finetune.sentences_trained(1, 176, 22) == 2 * 176
-    assert finetune.sentences_trained(3, 351, 66) == 3 * 351
+    given = finetune.Training("lowres", 1, 3, 2, False)
+    assert finetune.sentences_trained(given, 176, 11) == 176
+    assert finetune.sentences_trained(given, 176, 22) == 2 * 176
+    assert finetune.sentences_trained(given, 351, 66) == 3 * 351
 
 
 @pytest.mark.data
