@@ -27,7 +27,7 @@ from statistics import fmean
 
 from scipy.stats import spearmanr
 
-from lowres import advisor, record, uriel
+from lowres import record, source_views, uriel
 from lowres.diagnose import Text, open_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -115,8 +115,10 @@ def advised(table: record.Table, *kinds: str) -> Order:
     """As `suggest` does without text: the record without the target, and closeness."""
 
     def order(target: str) -> list[str]:
-        found = advisor.sources(target, table.task, None, (), {}, [table])
-        return [source.code for source in advisor.ordered(found, kinds or advisor.EVIDENCE)]
+        found = source_views.sources(target, table.task, None, (), {}, [table])
+        return [
+            source.code for source in source_views.ordered(found, kinds or source_views.EVIDENCE)
+        ]
 
     return order
 
@@ -156,10 +158,10 @@ def text() -> None:
     table = next(table for table in record.tables() if table.name == "masakhaner2")
     anchors = read_anchors()
     files = [
-        advisor.labelled(f"{code}={DATA}/masakhaner/{name}/train.txt")
+        source_views.labelled(f"{code}={DATA}/masakhaner/{name}/train.txt")
         for code, name in OF_MASAKHANER.items()
     ]
-    files.append(advisor.labelled(f"eng_Latn={DATA}/{ENGLISH_ENTITIES}"))
+    files.append(source_views.labelled(f"eng_Latn={DATA}/{ENGLISH_ENTITIES}"))
     none: dict[str, dict[str, float]] = {file.code: {} for file in files}
     every = advised_of(files, none, table)
     found = {target: its for target, its in every.items() if target in anchors}
@@ -167,14 +169,14 @@ def text() -> None:
     points = between(table, anchors)
 
     def using(*kinds: str) -> Order:
-        return lambda target: [s.code for s in advisor.ordered(found[target], kinds)]
+        return lambda target: [s.code for s in source_views.ordered(found[target], kinds)]
 
     def by_words(target: str) -> list[str]:
         shares = {s.code: s.shared.words for s in found[target] if s.shared}
         return sorted(shares, key=lambda code: -shares[code])
 
     head()
-    evaluate("all there is (`suggest`)", using(*advisor.EVIDENCE), values, points)
+    evaluate("all there is (`suggest`)", using(*source_views.EVIDENCE), values, points)
     evaluate("without letters", using("measured", "closeness"), values, points)
     evaluate("letters alone", using("letters"), values, points)
     evaluate("share of words in common alone", by_words, values, points)
@@ -199,11 +201,11 @@ def choice() -> None:
     was = record.NEARNESS
     for nearness in (0.02, 0.05, 0.1, 0.2):
         record.NEARNESS = nearness  # type: ignore[misc]
-        found = {t: advisor.sources(t, table.task, None, (), {}, [table]) for t in held}
+        found = {t: source_views.sources(t, table.task, None, (), {}, [table]) for t in held}
         for closeness in (0.0, 0.1, 0.25, 0.5, 1.0):
             correlations, first, three = [], [], []
             for target, its in found.items():
-                order = advisor.ordered(its, advisor.EVIDENCE, closeness)
+                order = source_views.ordered(its, source_views.EVIDENCE, closeness)
                 places = [table.values[target][source.code] for source in order]
                 correlations.append(float(spearmanr(range(len(places)), places).statistic))
                 first.append(places[0])
@@ -228,19 +230,19 @@ def nusax() -> None:
         return values[target][source], values[target][source]
 
     def using(*kinds: str) -> Order:
-        return lambda target: [s.code for s in advisor.ordered(found[target], kinds)]
+        return lambda target: [s.code for s in source_views.ordered(found[target], kinds)]
 
     done = f" (only {len(rows)} of 12 sources are measured yet)"
     head(done if len(rows) < len(LANGUAGES) else "")
-    evaluate("all there is (`suggest`)", using(*advisor.EVIDENCE), values, points)
+    evaluate("all there is (`suggest`)", using(*source_views.EVIDENCE), values, points)
     for kind in ("measured", "letters", "retrieval"):
-        kept = [other for other in advisor.EVIDENCE if other != kind]
+        kept = [other for other in source_views.EVIDENCE if other != kind]
         evaluate(f"without {kind}", using(*kept), values, points)
-    for kind in advisor.EVIDENCE:
+    for kind in source_views.EVIDENCE:
         evaluate(f"{kind} alone", using(kind), values, points)
     others = [table for table in record.tables() if table.name != "nusax"]
     elsewhere = {
-        target: advisor.sources(target, None, None, files, {}, others) for target in LANGUAGES
+        target: source_views.sources(target, None, None, files, {}, others) for target in LANGUAGES
     }
     evaluate(
         "record of other data only, and closeness",
@@ -253,17 +255,18 @@ def nusax() -> None:
         )
 
 
-def labelled(names: Mapping[str, str]) -> list[advisor.Labelled]:
+def labelled(names: Mapping[str, str]) -> list[source_views.Labelled]:
     return [
-        advisor.labelled(f"{code}={DATA}/nusax/{name}/train.csv") for code, name in names.items()
+        source_views.labelled(f"{code}={DATA}/nusax/{name}/train.csv")
+        for code, name in names.items()
     ]
 
 
 def advised_of(
-    files: Sequence[advisor.Labelled],
+    files: Sequence[source_views.Labelled],
     retrieved: Mapping[str, Mapping[str, float]],
     table: record.Table,
-) -> dict[str, tuple[advisor.Source, ...]]:
+) -> dict[str, tuple[source_views.Source, ...]]:
     """Target -> all that `suggest` knows of the others; its text is its training sentences."""
     from tempfile import TemporaryDirectory
 
@@ -273,13 +276,13 @@ def advised_of(
             path = Path(folder) / f"{file.code}.txt"
             path.write_text("\n".join(" ".join(t.split()) for t in file.lines) + "\n", "utf-8")
             own: Text = open_text(path, file.code)
-            found[file.code] = advisor.sources(
+            found[file.code] = source_views.sources(
                 file.code, table.task, own, files, retrieved[file.code], [table]
             )
     return found
 
 
-def retrieval_matrix(files: Sequence[advisor.Labelled]) -> dict[str, dict[str, float]]:
+def retrieval_matrix(files: Sequence[source_views.Labelled]) -> dict[str, dict[str, float]]:
     """Share of parallel training sentences that find each other in e5-small; kept in a file."""
     if RETRIEVAL.is_file():
         found: dict[str, dict[str, float]] = json.loads(RETRIEVAL.read_text(encoding="utf-8"))

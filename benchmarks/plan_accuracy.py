@@ -21,7 +21,7 @@ import json
 import random
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -228,11 +228,8 @@ def measured(case: Case, base: str) -> dict[str, Any]:
     return tables.row(case.name, "MB", found["planned"], found["measured"])
 
 
-def again(cases: Sequence[Case], work: Path) -> list[dict[str, Any]]:
-    """Cases as they are planned now, beside what benchmarks/results/ has measured of them."""
-    kept = json.loads(KEPT.read_text(encoding="utf-8"))
-    measured_then = {row["name"]: row["peer"] for row in kept["rows"]}
-    rows = []
+def as_recipes(cases: Sequence[Case], work: Path) -> Iterator[tuple[Case, Any]]:
+    """Cases as recipes that can be planned and not trained: what is planned from lies in `work`."""
     for number, case in enumerate(cases):
         base = case.base
         if base in SIZES:
@@ -240,9 +237,22 @@ def again(cases: Sequence[Case], work: Path) -> list[dict[str, Any]]:
             describe_base(Path(base), case.base)
         data = work / f"data-{number}"
         make_data(data, case)
-        now = planned(stage_of(recipe_of(case, base, data)))
-        rows.append(tables.row(case.name, "MB", now, measured_then[case.name]))
-    return rows
+        yield case, recipe_of(case, base, data)
+
+
+def measured_then(file: Path = KEPT) -> dict[str, float]:
+    """What a file of results says of each case."""
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    return {row["name"]: row["peer"] for row in rows}
+
+
+def again(cases: Sequence[Case], work: Path) -> list[dict[str, Any]]:
+    """Cases as they are planned now, beside what benchmarks/results/ has measured of them."""
+    then = measured_then()
+    return [
+        tables.row(case.name, "MB", planned(stage_of(recipe)), then[case.name])
+        for case, recipe in as_recipes(cases, work)
+    ]
 
 
 def all_measured(cases: Sequence[Case]) -> list[dict[str, Any]]:

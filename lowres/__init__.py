@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from lowres.advising import suggest
+    from lowres.advisor import suggest
     from lowres.api import Recipe, Run, diagnose, extend, run
     from lowres.estimators import LowResClassifier, LowResTagger
     from lowres.predict import load
@@ -44,7 +44,7 @@ else:
         "extend": "api",
         "load": "predict",
         "run": "api",
-        "suggest": "advising",
+        "suggest": "advisor",
     }
 
     class _Package(ModuleType):

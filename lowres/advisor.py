@@ -1,333 +1,220 @@
-"""The advisor: which source languages to try for a target, and why; all that it says, as types.
+"""`lowres.suggest`: which sources and bases to try for a language, and what to do first.
 
-Sources stand in the order of what is known of them. The order is checked against measured transfer
-in docs/advisor.md; the figure behind it foretells no score, so it is not shown.
+The command draws what it gives.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
 
-from lowres import base_views, corpus, languages, readers, record, uriel, wordlists
-from lowres.advice import Step
+from lowres import (
+    advice,
+    base_views,
+    bases,
+    corpus,
+    hardware,
+    languages,
+    prebuilt,
+    quiet,
+    recipe_loading,
+    registry,
+    retrieval,
+    source_views,
+)
 from lowres.base_views import BaseView
-from lowres.columns import USUAL
-from lowres.diagnose import Text
-from lowres.errors import DataError, LanguageError, reworded
+from lowres.diagnose import Finding, Text, open_text
+from lowres.errors import DataError, LowresError, nearest, reworded
+from lowres.progress import Progress, Silent
+from lowres.source_views import Labelled, Suggestion
 
-EVIDENCE: Final = ("measured", "letters", "retrieval", "closeness")
-"""What sources are ordered by; docs/advisor.md says what each is worth."""
-CLOSENESS: Final = 0.1
-"""What closeness counts beside each of the others, where something was measured of a source; as
-much as they without. Chosen as `record.NEARNESS` is."""
+Files = str | Path
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """A file of labelled examples of a possible source."""
+def suggest(
+    target: str,
+    *,
+    text: Files | None = None,
+    labelled: Mapping[str, Files] | Sequence[Files] = (),
+    parallel: Mapping[str, Files] | None = None,
+    task: str | None = None,
+    bases: Sequence[Files] = (),
+    progress: Progress | None = None,
+) -> Suggestion:
+    """Which source languages and bases to try for a target, why, and what to do first.
 
-    code: str
-    path: Path
-    lines: tuple[str, ...]
-    """Its texts, tokens joined by spaces."""
+    Args:
+        target: FLORES code, such as `ssw_Latn`.
+        text: a UTF-8 file of it, one sentence a line.
+        labelled: files of labelled examples by their language's code; or files that are named by
+            it, or lie in a folder that is. Those of other languages are the sources that are
+            ranked; without any, all of the record are. One of the target says how many labels
+            there are.
+        parallel: translations of `text`, line by line, by their language's code.
+        task: `classification`, `pairs` or `tagging`; chooses what was measured elsewhere.
+        bases: names, Hub ids or folders to compare; by default all of `lowres ls bases`, of which
+            those are looked at whose files are on this disk.
+        progress: where to tell how it goes.
 
+    Returns:
+        `sources` and `bases`, the best first, each with its `reasons`; `steps`, what to do;
+        `notes`, what could not be said.
 
-@dataclass(frozen=True)
-class Source:
-    """A language to take labels from, and all that is known of it beside the target."""
-
-    code: str
-    examples: int | None
-    """In its labelled file; None where none was given."""
-    family: str | None
-    distances: uriel.Distances
-    measured: record.Measured | None
-    shared: wordlists.Shared | None
-    retrieval: float | None
-    """Share of parallel lines that find each other in the base (`retrieval.accuracy`)."""
-    reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """All that `lowres suggest` says."""
-
-    target: str
-    task: str | None
-    sources: tuple[Source, ...]
-    bases: tuple[BaseView, ...]
-    steps: tuple[Step, ...]
-    notes: tuple[str, ...]
-    """What could not be said, and what would change that."""
-
-
-def language_of(given: str) -> tuple[str, Path]:
-    """The language and the file of `zul_Latn=FILE`, or of a FILE whose name or folder is the code.
-
-    Raises `LanguageError` for a language that nobody says.
+    Raises:
+        LanguageError: for a code that no table knows, or a file whose language nobody says.
+        DataError: for a file that is none, or in another script than its language says.
+        BaseModelError, HubError: for a base that is named and cannot be had.
     """
-    code, mark, name = given.partition("=")
-    path = Path(name if mark else given)
-    if mark:
-        return languages.of_option("--labelled", code), path
-    named = [part for part in (path.stem, *reversed(path.parent.parts)) if _is_code(part)]
-    if not named:
-        raise LanguageError(
-            f"--labelled {given}: neither the file nor a folder is named by a language code "
-            "such as zul_Latn; write --labelled zul_Latn=FILE"
+    quiet.libraries()
+    if isinstance(labelled, Mapping):
+        labelled = [f"{code}={file}" for code, file in labelled.items()]
+    with reworded(_in_arguments):
+        return advise(
+            target,
+            None if text is None else Path(text),
+            [str(file) for file in labelled],
+            [f"{code}={file}" for code, file in (parallel or {}).items()],
+            task,
+            [str(base) for base in bases],
+            progress or Silent(),
         )
-    return languages.canonical(named[0]), path
 
 
-def labelled(given: str) -> Labelled:
-    """As `language_of`, read. Raises `DataError` too, for a file that holds no texts."""
-    language, path = language_of(given)
-    return Labelled(language, path, tuple(_texts(path)))
-
-
-def of_target(target: str, files: Sequence[Labelled]) -> int:
-    """How many labelled examples of the target itself are among the files."""
-    own = uriel.member(target)
-    return sum(len(file.lines) for file in files if uriel.member(file.code) == own)
-
-
-def _is_code(text: str) -> bool:
-    try:
-        languages.canonical(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _texts(path: Path) -> list[str]:
-    if not path.is_file():
-        raise DataError(f"--labelled {path}: no such file; expected labelled examples")
-    with reworded(lambda said: f"--labelled {_without_keys(said)}"):
-        table = readers.read(path, "auto", "auto")
-    for field in ("tokens", "text"):
-        column = next((name for name in USUAL[field] if name in table.columns), None)
-        if column is not None:
-            at = table.columns.index(column)
-            cells = [row[at] for row in table.rows]
-            return [" ".join(c) if isinstance(c, list) else c or "" for c in cells]
-    raise DataError(
-        f"--labelled {path}: no column of texts among {', '.join(table.columns)}; expected one of "
-        f"{', '.join((*USUAL['tokens'], *USUAL['text']))}"
+def _in_arguments(said: str) -> str:
+    """Errors that name the command's options name the arguments that are here."""
+    said = said.replace("write --labelled zul_Latn=FILE", "write labelled={'zul_Latn': FILE}")
+    return re.sub(r"--(target|text|labelled|parallel|task|bases?)\b", r"\1", said).replace(
+        "base: ", "bases: "
     )
 
 
-_KEYS: Final = (
-    (r"set data\.format \((.*)\)$", r"give the file an ending that does (\1)"),
-    (r"set data\.format$", "give the file the ending of its format"),
-    (r"data\.format (\w+)", r"read as \1"),
-    (r", or set data\.quoting to .*$", ""),
-    (r"; check data\.files and data\.names$", ""),
-)
-"""What is said of keys of a recipe, in which there are none: a file is read by its ending."""
-
-
-def _without_keys(said: str) -> str:
-    for key, other in _KEYS:
-        said = re.sub(key, other, said)
-    return said
-
-
-def sources(
+def advise(
     target: str,
+    text: Path | None,
+    labelled: Sequence[str],
+    parallel: Sequence[str],
     task: str | None,
-    text: Text | None,
-    files: Sequence[Labelled],
-    retrieved: Mapping[str, float],
-    tables: Sequence[record.Table] | None = None,
-) -> tuple[Source, ...]:
-    """Source languages, the best first.
+    named: Sequence[str],
+    progress: Progress,
+) -> Suggestion:
+    """As `suggest`, from what the command's options say, which its errors name.
 
     Args:
-        target: FLORES code.
-        task: of the study, which chooses the measured tables; None for all of them.
-        text: of the target.
-        files: of the possible sources; without any, all sources of the record are looked at. One
-            of the target itself is no source.
-        retrieved: source -> `retrieval.accuracy`.
-        tables: the record to use in place of the one that lowres carries.
+        target: `--target`.
+        text: `--text`.
+        labelled: each `zul_Latn=FILE`, or a FILE that its name or folder says the language of.
+        parallel: each `zul_Latn=FILE`.
+        task: `--task`.
+        named: each `--base`.
+        progress: where to tell how it goes.
     """
-    measured = {
-        uriel.member(code): found for code, found in record.measured(target, task, tables).items()
-    }
-    own = {file.code: file for file in files if uriel.member(file.code) != uriel.member(target)}
-    codes = sorted(own) if own else _recorded(target, task, tables)
-    mine = wordlists.profile(corpus.sample(text.path).splitlines()) if text else None
-    found = []
-    for code in codes:
-        shared = None
-        if mine and code in own:
-            shared = wordlists.shared(mine, wordlists.profile(own[code].lines))
-        distances = uriel.distances(target, code) if uriel.present() else uriel.UNKNOWN
-        bare = Source(
-            code,
-            len(own[code].lines) if code in own else None,
-            uriel.family(code),
-            distances,
-            measured.get(uriel.member(code)),
-            shared,
-            retrieved.get(code),
-            (),
-        )
-        found.append(Source(**{**_fields(bare), "reasons": tuple(_reasons(bare, target))}))
-    return tuple(ordered(found))
-
-
-def _fields(source: Source) -> dict[str, Any]:
-    return {name: getattr(source, name) for name in source.__dataclass_fields__}
-
-
-def _recorded(target: str, task: str | None, tables: Sequence[record.Table] | None) -> list[str]:
-    every = {source for table in record.chosen(target, task, tables) for source in table.sources}
-    return sorted(code for code in every if uriel.member(code) != uriel.member(target))
-
-
-def evidence(source: Source) -> dict[str, float]:
-    """What is known of a source, each the higher the better."""
-    found: dict[str, float] = {}
-    if source.measured is not None:
-        found["measured"] = source.measured.standing
-    if source.shared is not None:
-        found["letters"] = source.shared.letters
-    if source.retrieval is not None:
-        found["retrieval"] = source.retrieval
-    if source.distances.apart is not None:
-        found["closeness"] = 1 - source.distances.apart
-    return found
-
-
-def ordered(
-    found: Sequence[Source], using: Sequence[str] = EVIDENCE, closeness: float = CLOSENESS
-) -> list[Source]:
-    """Best first: by the mean place in each piece of evidence, over those known of a source.
-
-    Args:
-        found: in any order.
-        using: the pieces of evidence that count.
-        closeness: what it counts beside `measured`.
-    """
-    known = [evidence(source) for source in found]
-    places = {kind: _places([its.get(kind) for its in known]) for kind in using}
-
-    def mean(at: int) -> float:
-        its = {kind: place for kind in using if (place := places[kind][at]) is not None}
-        weights = dict.fromkeys(its, 1.0)
-        if "measured" in its and "closeness" in its:
-            weights["closeness"] = closeness
-        total = sum(weights.values())
-        return sum(weights[kind] * its[kind] for kind in its) / total if total else -1.0
-
-    order = sorted(range(len(found)), key=lambda at: (-mean(at), found[at].code))
-    return [found[at] for at in order]
-
-
-def _places(values: Sequence[float | None]) -> list[float | None]:
-    """1 for the highest, 0 for the lowest, evenly between, equal ones alike; None stays None."""
-    known = sorted(value for value in values if value is not None)
-    last = max(1, len(known) - 1)
-    return [
-        None if value is None else (known.index(value) + (known.count(value) - 1) / 2) / last
-        for value in values
+    code = languages.of_option("--target", target)
+    _check_names(task, named)
+    translations = dict(_parallel(given, text) for given in parallel)
+    opened = None
+    if text is not None:
+        with reworded(lambda said: said if said.startswith("--text") else f"--text {said}"):
+            opened = open_text(text, code)
+    files = [source_views.labelled(given) for given in labelled]
+    _check_distinct(files)
+    views = _views(code, named, opened)
+    best = views[0]
+    retrieved = _retrieved(best.name, opened, translations, progress)
+    ranked = source_views.sources(code, task, opened, files, retrieved)
+    steps = advice.steps(
+        code,
+        best.name,
+        best.finding,
+        best.seen,
+        corpus.words(corpus.sample(opened.path)) if opened else None,
+        [source.code for source in ranked],
+        source_views.of_target(code, files),
+    )
+    notes = [
+        *(opened.notes if opened else ()),
+        *source_views.notes(code, opened, files, task),
+        *_ready(code, views),
     ]
+    return Suggestion(code, task, ranked, tuple(views), steps, tuple(notes))
 
 
-def _reasons(source: Source, target: str) -> list[str]:
-    """In words, what speaks for and against a source."""
-    said = []
-    if source.measured is not None:
-        m = source.measured
-        said.append(
-            f"measured: standing {m.standing:.2f} of 1 on {m.targets} other targets{_near(source)}"
-        )
-    own = uriel.family(target)
-    if source.family is not None and own is not None:
-        same = "also " if source.family == own else ""
-        said.append(f"family: {same}{source.family}" + ("" if same else f", target {own}"))
-    if target.split("_")[1] != source.code.split("_")[1]:
-        said.append(f"another script ({source.code.split('_')[1]})")
-    said += _apart(source.distances)
-    if source.shared is not None:
-        said.append(f"letters {source.shared.letters:.2f} alike, of 1")
-        said.append(f"{source.shared.words:.0%} of the words of the target's text are in its texts")
-    if source.retrieval is not None:
-        said.append(f"{source.retrieval:.0%} of parallel lines find each other in the base")
-    return said
-
-
-def _apart(known: uriel.Distances) -> list[str]:
-    """Distances in words, each from 0 to 1; grammar plays no part in the order."""
-    each = {
-        "in the family tree": known.genetic,
-        "on the map": known.geographic,
-        "in grammar and sounds (not counted)": known.typological,
-    }
-    parts = [f"{value:.2f} {where}" for where, value in each.items() if value is not None]
-    return [f"distance, of 1: {', '.join(parts)}"] if parts else []
-
-
-def _near(source: Source) -> str:
-    """Which measured target counted most, and how near it is."""
-    m = source.measured
-    if m is None or m.distance is None:
-        return ", all of them alike"
-    if uriel.member(m.nearest) == uriel.member(source.code):
-        return ", near ones first, and it is itself the nearest of them"
-    far = ", which is not near" if m.distance >= record.FAR else ""
-    return f", near ones first (nearest: {m.nearest}{far})"
-
-
-def notes(target: str, text: Text | None, files: Sequence[Labelled], task: str | None) -> list[str]:
-    """What could not be said, and what would change that."""
-    said = []
+def _parallel(given: str, text: Path | None) -> tuple[str, Path]:
     if text is None:
+        raise LowresError("--parallel: its lines translate those of --text; give --text too")
+    code, mark, name = given.partition("=")
+    if not mark:
+        raise LowresError(f"--parallel {given}: write whose it is: --parallel zul_Latn=FILE")
+    return languages.of_option("--parallel", code), Path(name)
+
+
+def _check_distinct(files: Sequence[Labelled]) -> None:
+    codes = [file.code for file in files]
+    twice = sorted({code for code in codes if codes.count(code) > 1})
+    if twice:
+        raise DataError(f"--labelled: {', '.join(twice)} given twice; join the files")
+
+
+def _check_names(task: str | None, named: Sequence[str]) -> None:
+    known = registry.names("tasks")
+    if task is not None and task not in known:
+        raise LowresError(f"--task: unknown {task!r}{nearest(task, known)} ({', '.join(known)})")
+    with reworded(_by_option):
+        for name in named:
+            bases.check_name(name)
+
+
+def _by_option(said: str) -> str:
+    """What is said of `base.name`, a recipe's key, of the option."""
+    return said.replace("base.name: ", "--base: ").replace("base.name", "--base")
+
+
+def _views(code: str, named: Sequence[str], opened: Text | None) -> list[BaseView]:
+    """Of the bases that are named, else of all known ones, as far as they are on this disk."""
+    if opened is None:
+        return base_views.ranked(code, named or list(bases.ROWS), {}, base_views.NO_TEXT)
+    findings: dict[str, Finding] = {}
+    with reworded(_by_option):
+        if named:
+            located = [bases.locate(name) for name in named]
+        else:
+            located = [found for row in bases.ROWS.values() if (found := bases.at_hand(row))]
+        for each in located:
+            findings[each.name] = base_views.look(each, opened)
+    return base_views.ranked(code, named or list(bases.ROWS), findings, base_views.NOT_HERE)
+
+
+def _ready(code: str, views: Sequence[BaseView]) -> list[str]:
+    """What travels with lowres for a language: a recipe, pieces for XLM-R's vocabulary."""
+    said = []
+    if code in recipe_loading.shipped():
+        said.append(f"a recipe for {code} travels with lowres: lowres show {code}")
+    pieces = f"xlmr-{code}"
+    rows = [bases.row_of(view.name) for view in views]
+    if pieces in prebuilt.names() and any(row is not None and row.xlmr_pieces for row in rows):
         said.append(
-            "no --text: nothing is said of words and tokenizers; a few thousand lines of "
-            f"{target} would allow it"
+            f"so do pieces for it: tokenizer.extend.prebuilt: [{pieces}]"
+            if said
+            else f"pieces for {code} travel with lowres: tokenizer.extend.prebuilt: [{pieces}]"
         )
-    if all(uriel.member(file.code) == uriel.member(target) for file in files):
-        which = " of other languages" if files else ""
-        said.append(
-            f"no --labelled files{which}: the sources are those of the record, whether you have "
-            "labels of them or not"
-        )
-    if not uriel.present():
-        said.append(
-            f"without the package {uriel.PACKAGE} no distances are known: all measured targets "
-            f"count alike, which orders sources worse; {uriel.INSTALL}"
-        )
-    elif task is not None and any(t.task != task for t in record.chosen(target, task)):
-        own = any(table.task == task for table in record.tables())
-        which = f"no target near {target}" if own else "nothing"
-        known = ", ".join(sorted({table.task for table in record.chosen(target, task)}))
-        said.append(f"of {task} the record has {which}: what is nearest is used ({known})")
     return said
 
 
-def plain(said: Suggestion) -> dict[str, Any]:
-    """Everything as JSON has it."""
-    return {
-        "target": said.target,
-        "task": said.task,
-        "sources": [_plain_source(source) for source in said.sources],
-        "bases": [base_views.plain(view) for view in said.bases],
-        "steps": [asdict(step) for step in said.steps],
-        "record": [
-            {"name": table.name, "task": table.task, "what": table.what, "source": table.source}
-            for table in record.chosen(said.target, said.task)
-        ],
-        "notes": list(said.notes),
-    }
-
-
-def _plain_source(source: Source) -> dict[str, Any]:
-    row = asdict(source)
-    row["distances"]["typological"] = source.distances.typological
-    return row
+def _retrieved(
+    base: str, opened: Text | None, parallel: Mapping[str, Path], progress: Progress
+) -> dict[str, float]:
+    """Source -> share of parallel lines that find each other in the base."""
+    if opened is None or not parallel:
+        return {}
+    with reworded(_by_option):
+        encoder = retrieval.Encoder(bases.locate(base), hardware.detect())
+    found = {}
+    for code, path in parallel.items():
+        pairs = corpus.pairs(opened.path, path, "--text", "--parallel").pairs
+        chosen = [pairs[index] for index in retrieval.spread(len(pairs))]
+        with progress.bar(f"parallel lines, {code}", 2 * len(chosen)) as advance:
+            mine, theirs = (
+                encoder.vectors([pair[side] for pair in chosen], advance) for side in (0, 1)
+            )
+        found[code] = retrieval.accuracy(mine, theirs)
+    return found

@@ -16,7 +16,7 @@ from lowres.errors import LowresError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lowres.advisor import Suggestion
+    from lowres.source_views import Suggestion
 
 SHOWN = 10
 """Sources in the table; `--json` has all."""
@@ -64,15 +64,15 @@ def suggest(
             f"{more[0]}: expected an option before it; those that take several are repeated, one "
             "each: --labelled ONE --labelled OTHER"
         )
-    from lowres import advising, advisor, quiet
+    from lowres import advisor, quiet, source_views
     from lowres.progress import Terminal
 
     quiet.libraries()
-    said = advising.advise(
+    said = advisor.advise(
         target, text, labelled or [], parallel or [], task, base or [], Terminal()
     )
     if as_json:
-        typer.echo(json.dumps(advisor.plain(said), indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(source_views.plain(said), indent=1, ensure_ascii=False))
     else:
         _show(said)
 
@@ -219,7 +219,7 @@ def _legend(said: Suggestion) -> list[str]:
 
 def _order(said: Suggestion) -> list[str]:
     """What the order goes by, where it is more than one column."""
-    from lowres.advisor import CLOSENESS, evidence
+    from lowres.source_views import CLOSENESS, evidence
 
     kinds = {kind for source in said.sources for kind in evidence(source)}
     names = {"measured": "standing", "letters": "letters", "retrieval": "lines"}

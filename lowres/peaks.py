@@ -146,7 +146,7 @@ def train_stage(case: Case, micro_batch: int) -> StagePlan:
     setting, longest = case.setting(), case.lengths.longest
     kept = footprint.activations(setting, micro_batch, longest) + footprint.copies(setting)
     workspace = footprint.scratch(setting, micro_batch, longest)
-    read = footprint.reading(setting, _dev_at_once(case), longest)
+    read = footprint.reading(setting, dev_at_once(case), longest)
     if case.recipe.train.strategy.trains == "nothing":
         # a base without gradients keeps nothing
         kept, workspace = 0.0, footprint.reading(setting, micro_batch * longest, longest)
@@ -198,7 +198,7 @@ def read_at_once(case: Case) -> int:
     return max(case.recipe.evaluate.batch_tokens, case.lengths.longest)
 
 
-def _dev_at_once(case: Case) -> int:
+def dev_at_once(case: Case) -> int:
     """Less than a whole batch where dev is small."""
     at_once = read_at_once(case)
     return min(at_once, case.lengths.dev * case.lengths.longest) if case.lengths.dev else at_once

@@ -78,15 +78,9 @@ def make(recipe: Recipe, gpu: str | None = None) -> Plan:
         DeviceError: an unknown card; a quantisation that it has not.
         BaseModelError: a base whose shape is unknown here, or none of whose layers would train.
     """
-    found = shapes.find(recipe.base.name, recipe.base.revision)
-    check_layers(recipe, found.shape.layers, found.shape.shares_layers)
-    place = cards.place(gpu, recipe.train)
-    check_quantization(recipe.base.quantization, place)
     mended: list[str] = []
-    reader = Reader(mended.append)
-    measured = lengths.of_recipe(recipe, found.folder, reader)
-    text = of_text(recipe, found.folder, reader)
-    case = Case(recipe, found, place, measured, text=text)
+    case = case_of(recipe, gpu, mended.append)
+    place = case.place
     # what fits is below what does not
     sizes = range(1, LARGEST_BATCH + 1)
     largest = bisect_right(sizes, place.free_mb, key=lambda n: train_stage(case, n).total_mb)
@@ -95,11 +89,11 @@ def make(recipe: Recipe, gpu: str | None = None) -> Plan:
         recipe.name,
         recipe.base.name,
         recipe.base.quantization,
-        found.shape.parameters,
-        found.source,
+        case.found.shape.parameters,
+        case.found.source,
         place,
-        measured,
-        text,
+        case.lengths,
+        case.text,
         recipe.train.batch,
         case.micro_batch,
         largest,
@@ -108,6 +102,18 @@ def make(recipe: Recipe, gpu: str | None = None) -> Plan:
         tuple(_advice(case, planned)),
         (*place.warnings, *mended),
     )
+
+
+def case_of(recipe: Recipe, gpu: str | None = None, say: lengths.Say = lengths.unsaid) -> Case:
+    """What is planned of a recipe, for `--gpu` or for this machine; `say` is told of damage that
+    was mended. Raises as `make` does."""
+    found = shapes.find(recipe.base.name, recipe.base.revision)
+    check_layers(recipe, found.shape.layers, found.shape.shares_layers)
+    place = cards.place(gpu, recipe.train)
+    check_quantization(recipe.base.quantization, place)
+    reader = Reader(say)
+    measured = lengths.of_recipe(recipe, found.folder, reader)
+    return Case(recipe, found, place, measured, text=of_text(recipe, found.folder, reader))
 
 
 def of_text(recipe: Recipe, folder: Path | None, reader: Reader) -> Lengths | None:

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import lowres
-from lowres import advisor, base_views, bases, uriel
+from lowres import base_views, bases, source_views, uriel
 from lowres.cli import app
 from lowres.errors import LowresError
 
@@ -239,7 +239,7 @@ def test_from_python_it_says_the_same(files: Path, tiny_base: Path) -> None:
         "--labelled", files / "zul_Latn.tsv", "--labelled", files / "eng_Latn.tsv",
         "--parallel", f"eng_Latn={files / 'eng.txt'}", "--base", tiny_base, "--json",
     )  # fmt: skip
-    assert json.loads(json.dumps(advisor.plain(said))) == json.loads(call(*words).stdout)
+    assert json.loads(json.dumps(source_views.plain(said))) == json.loads(call(*words).stdout)
     assert said.sources[0].code == "zul_Latn"
     named = lowres.suggest("xho_Latn", labelled=[files / "zul_Latn.tsv"], bases=[tiny_base])
     assert [source.code for source in named.sources] == ["zul_Latn"]
