@@ -9,7 +9,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ def read(file: Path) -> dict[str, Any]:
     """What was measured, by name; nothing where there is no file."""
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return found
+
+
+def show(file: Path, table: Callable[[dict[str, Any]], list[str]]) -> None:
+    """Print what the file holds as a table, with minus signs where figures are below nought."""
+    print("\n".join(re.sub(r"(?<![\w-])-(?=\d)", "−", line) for line in table(read(file))))
 
 
 def keep(file: Path, cells: Mapping[str, Any]) -> None:

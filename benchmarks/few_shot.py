@@ -123,7 +123,7 @@ def table(kept: dict[str, Any]) -> list[str]:
 def band(gains: np.ndarray) -> str:
     """`+9.1 (+7.0 to +11.2)`."""
     low, high = np.quantile(gains, (0.025, 0.975))
-    return f"{gains.mean():+.1f} ({low:+.1f} to {high:+.1f})".replace("-", "−")
+    return f"{gains.mean():+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def main() -> None:
@@ -142,7 +142,7 @@ def main() -> None:
     does.add_parser("table")
     given = parser.parse_args()
     if given.does == "table":
-        print("\n".join(table(cells.read(KEPT))))
+        cells.show(KEPT, table)
         return
     part, parts = (int(number) for number in given.share.split("/"))
     asked = [(recipe, seed) for seed in given.seeds for recipe in given.recipes]

@@ -179,7 +179,7 @@ def main() -> None:
     does.add_parser("table")
     given = parser.parse_args()
     if given.does == "table":
-        print("\n".join(table(cells.read(KEPT))))
+        cells.show(KEPT, table)
     else:
         run(given)
 

@@ -12,7 +12,6 @@ is removed; what is in the file is not run again. Losses are paired: same seed, 
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 from pathlib import Path
 from statistics import fmean, stdev
@@ -119,7 +118,7 @@ def table(kept: dict[str, Any]) -> list[str]:
             means = [fmean(fmean(seed.values()) for seed in lost) for lost in found]
             count = f"mean of {len(means)} recipes"
             lines.append(f"| {count} | {weights} | | | {fmean(means):+.2f} | |")
-    return [re.sub(r"-(?=\d)", "−", line) for line in lines]
+    return lines
 
 
 def main() -> None:
@@ -133,7 +132,7 @@ def main() -> None:
     does.add_parser("table")
     given = parser.parse_args()
     if given.does == "table":
-        print("\n".join(table(cells.read(KEPT))))
+        cells.show(KEPT, table)
         return
     for recipe in given.recipes:
         for weights in given.weights:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 import tempfile
 from pathlib import Path
 from statistics import fmean, stdev
@@ -150,7 +149,7 @@ def table(kept: dict[str, Any]) -> list[str]:
             f"{fmean(first):.3f} | {fmean(last):.3f} | {fmean(gains):+.1f}{spread} ({each}) | "
             f"{epochs} |"
         )
-    return [re.sub(r"-(?=\d)", "−", line) for line in lines]
+    return lines
 
 
 def main() -> None:
@@ -163,7 +162,7 @@ def main() -> None:
     does.add_parser("table")
     given = parser.parse_args()
     if given.does == "table":
-        print("\n".join(table(cells.read(KEPT))))
+        cells.show(KEPT, table)
         return
     for name in given.sets:
         for seed in given.seeds:

@@ -171,7 +171,7 @@ def main() -> None:
     given = parser.parse_args()
     file = QUICK if given.quick else KEPT
     if given.does == "table":
-        print("\n".join(table(cells.read(file))))
+        cells.show(file, table)
         return
     for seed in [1] if given.quick else given.seeds:
         for recipe in given.recipes:

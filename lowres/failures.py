@@ -7,7 +7,7 @@ them in it would say that labels do harm, and beside them everything looks like 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from lowres.artifacts import RunFolder
 from lowres.results import Comparison, FailureRecord
@@ -21,24 +21,22 @@ def found(
     folder: RunFolder, controls: Sequence[Variant], seeds: Sequence[int]
 ) -> list[FailureRecord]:
     """A record of each training that failed, by the manifests of the finished stages."""
-    return list(_found(folder, controls, seeds))
-
-
-def _found(
-    folder: RunFolder, controls: Sequence[Variant], seeds: Sequence[int]
-) -> Iterator[FailureRecord]:
+    failed = []
     for variant in controls:
         for seed in seeds:
             manifest = folder.manifest(variant.training(seed))
             assert manifest is not None, "trained before it is looked at"
             if manifest.notes["status"] != "ok":
-                yield FailureRecord(
-                    system=variant.system,
-                    seed=seed,
-                    draw=variant.draw,
-                    languages=list(variant.targets or ()),
-                    status=manifest.notes["status"],
+                failed.append(
+                    FailureRecord(
+                        system=variant.system,
+                        seed=seed,
+                        draw=variant.draw,
+                        languages=list(variant.targets or ()),
+                        status=manifest.notes["status"],
+                    )
                 )
+    return failed
 
 
 def said(failure: FailureRecord) -> str:
