@@ -14,6 +14,7 @@ from lowres import (
     base_views,
     bases,
     corpus,
+    evenly,
     hardware,
     languages,
     prebuilt,
@@ -211,7 +212,7 @@ def _retrieved(
     found = {}
     for code, path in parallel.items():
         pairs = corpus.pairs(opened.path, path, "--text", "--parallel").pairs
-        chosen = [pairs[index] for index in retrieval.spread(len(pairs))]
+        chosen = [pairs[index] for index in evenly.places(len(pairs), retrieval.LINES)]
         with progress.bar(f"parallel lines, {code}", 2 * len(chosen)) as advance:
             mine, theirs = (
                 encoder.vectors([pair[side] for pair in chosen], advance) for side in (0, 1)

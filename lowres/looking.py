@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from lowres import comparing, corpus, failures, few_shot, pooled, style, symptoms, variants
+from lowres import comparing, corpus, evenly, failures, few_shot, pooled, style, symptoms, variants
 from lowres.label_shift import label_shift
 from lowres.predictions import Answers
 from lowres.symptoms import Answered, Cut
@@ -72,14 +72,7 @@ def _after(source: str, target: str) -> str:
 
 def _sample(examples: Dataset) -> Dataset:
     """Evenly over the set, which may be sorted by label or language."""
-    return examples if len(examples) <= SAMPLE else examples.select(_rows(len(examples)))
-
-
-def _rows(count: int) -> list[int]:
-    """Which of so many examples are in a sample."""
-    if count <= SAMPLE:
-        return list(range(count))
-    return sorted({int(i) for i in np.linspace(0, count - 1, SAMPLE)})
+    return examples.select(evenly.places(len(examples), SAMPLE))
 
 
 @dataclass(frozen=True)
@@ -192,7 +185,7 @@ def _compared(run: _Run) -> list[Symptom]:
 def _forgotten_apart(run: _Run, source: str, seed: int) -> list[Symptom]:
     """A line a number of shots, of which every target has a training of its own."""
     gold, test = run.recipe.task.gold_field, run.data.tests[source]
-    rows = _rows(len(test))
+    rows = evenly.places(len(test), SAMPLE)
     golds = list(test.select(rows)[gold])
     said = run.answers.labels(str(seed), source)
     before = [said[row] for row in rows]

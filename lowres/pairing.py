@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from lowres import evenly
 from lowres.alignment import align
 from lowres.words import form
 
@@ -61,8 +62,8 @@ def _ranks(values: Sequence[int]) -> np.ndarray:
 
 def words(texts: Sequence[Sequence[str]], translations: Sequence[Sequence[str]]) -> float:
     """How well words explain those that they meet, in standard deviations above shuffled pairs."""
-    size = min(len(texts), ALIGNED)
-    chosen = [at * len(texts) // size for at in range(size)]
+    chosen = evenly.places(len(texts), ALIGNED)
+    size = len(chosen)
     ours, theirs = (_numbered([side[at] for at in chosen]) for side in (texts, translations))
     draw = Random(size)
     shuffled = [_explained(ours, draw.sample(theirs, size)) for _ in range(SHUFFLES)]

@@ -64,13 +64,6 @@ class _Rows:
         return self._rows
 
 
-def spread(count: int) -> list[int]:
-    """At most `LINES` of so many lines, evenly spread."""
-    if count <= LINES:
-        return list(range(count))
-    return [index * count // LINES for index in range(LINES)]
-
-
 def accuracy(target: np.ndarray, source: np.ndarray) -> float:
     """Mean of both directions: share of lines whose nearest vector is that of their translation.
 

@@ -18,6 +18,8 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from lowres import evenly
+
 Floats = npt.NDArray[np.float64]
 Each = TypeVar("Each")
 
@@ -119,9 +121,7 @@ def read(texts: Sequence[str], languages: Sequence[str]) -> Written | None:
 
 def spread(every: Sequence[Each]) -> Sequence[Each]:
     """`MOST` of them, evenly over the set, or all."""
-    if len(every) <= MOST:
-        return every
-    return [every[int(at)] for at in np.linspace(0, len(every) - 1, MOST)]
+    return [every[at] for at in evenly.places(len(every), MOST)]
 
 
 def distance(first: Written, second: Written) -> Distance:

@@ -17,14 +17,6 @@ def test_accuracy_is_the_mean_of_both_directions() -> None:
     assert retrieval.accuracy(same, one) == pytest.approx((1 / 3 + 1 / 3) / 2)
 
 
-def test_lines_are_spread_over_the_text() -> None:
-    assert retrieval.spread(3) == [0, 1, 2]
-    chosen = retrieval.spread(10_000)
-    assert len(chosen) == len(set(chosen)) == retrieval.LINES
-    assert chosen[0] == 0
-    assert chosen[-1] > 9_900
-
-
 def test_vectors_are_of_length_one_in_the_lines_order(tiny_base: Path) -> None:
     encoder = retrieval.Encoder(bases.locate(str(tiny_base)), hardware.detect("fp32"))
     lines = ["the market sells fruit", "a much longer line " * 40, "water"]
