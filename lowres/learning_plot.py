@@ -10,14 +10,13 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 from xml.etree import ElementTree
-from xml.etree.ElementTree import Element, SubElement
 
-from lowres import charts, figures, learning
+from lowres import charts, figures, learning, pictures
 from lowres.comparing import OVER_TARGETS
 from lowres.results import Results
 
-WIDTH, COLUMNS, LEFT, GAP = 720, 3, 36, 44
-PANEL = (WIDTH - LEFT - (COLUMNS - 1) * GAP - 10) / COLUMNS
+COLUMNS, LEFT, GAP = 3, 36, 44
+PANEL = (pictures.WIDTH - LEFT - (COLUMNS - 1) * GAP - 10) / COLUMNS
 TITLE, LINE = 26, 17
 BELOW: Final = charts.PLOT_PX + 24
 """From the top of a panel to below its labels."""
@@ -54,30 +53,21 @@ def draw(results: Results) -> str | None:
     shown, names = panels[:MOST], {record.code: record.name for record in results.languages}
     caption = _caption(curves, len(panels) - len(shown))
     below = (TITLE + BELOW) * -(-len(shown) // COLUMNS)
-    svg = Element(
-        "svg",
-        {
-            "xmlns": "http://www.w3.org/2000/svg",
-            "viewBox": f"0 0 {WIDTH} {below + 14 + LINE * len(caption)}",
-            "width": str(WIDTH),
-            "role": "img",
-        },
-    )
     metric = figures.metric_name(curves.metric)
-    SubElement(svg, "title").text = f"{metric} by labelled examples of each target"
-    SubElement(svg, "style").text = STYLE
+    title = f"{metric} by labelled examples of each target"
+    svg = pictures.begun(below + 14 + LINE * len(caption), title, STYLE)
     for index, chart in enumerate(shown):
         x = LEFT + index % COLUMNS * (PANEL + GAP)
         y = index // COLUMNS * (TITLE + BELOW)
         name = names.get(chart.language, "Mean of the targets")
         short = textwrap.shorten(name, LONGEST, placeholder="…")
-        _text(svg, "name", x, y + 16, short)
+        pictures.text(svg, "name", x, y + 16, short)
         panel = ElementTree.fromstring(chart.svg)
         place = {"x": f"{x:.1f}", "y": f"{y + TITLE:g}", "width": f"{PANEL:.1f}"}
         panel.attrib.update(place)
         svg.append(panel)
     for index, said in enumerate(caption, start=1):
-        _text(svg, "small", 10, below + LINE * index, said)
+        pictures.text(svg, "small", 10, below + LINE * index, said)
     return ElementTree.tostring(svg, encoding="unicode") + "\n"
 
 
@@ -89,8 +79,3 @@ def _caption(curves: learning.Curves, more: int) -> Sequence[str]:
         f"Dashed: lowest to highest of fewer than five trainings. {curves.note}{left}"
     )
     return textwrap.wrap(said, LETTERS)
-
-
-def _text(parent: Element, css: str, x: float, y: float, text: str) -> None:
-    place = {"class": css, "x": f"{x:.1f}", "y": f"{y:.1f}"}
-    SubElement(parent, "text", place).text = text

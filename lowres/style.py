@@ -134,12 +134,7 @@ def distance(first: Written, second: Written) -> Distance:
     leave: tuple[str, ...] = () if first.cased and second.cased else _CASE
     leave += () if first.phrased and second.phrased else _PHRASES
     kept = [at for at, name in enumerate(_NAMES) if name not in leave]
-    values = np.concatenate([first.rows, second.rows])[:, kept]
-    of_second = np.repeat([0, 1], [len(first.rows), len(second.rows)])
-    right = (_told_apart(values, of_second) > 0) == (of_second == 1)
-    value, low, high = _interval(right, of_second)
-    apart = _apart(values, of_second, [_NAMES[at] for at in kept])
-    return Distance(value, low, high, len(right), apart)
+    return _between(first.rows[:, kept], second.rows[:, kept], [_NAMES[at] for at in kept])
 
 
 def of_vectors(first: Floats, second: Floats) -> Distance | None:
@@ -150,9 +145,16 @@ def of_vectors(first: Floats, second: Floats) -> Distance | None:
     """
     if min(len(first), len(second)) < FEWEST:
         return None
+    return _between(first, second)
+
+
+def _between(first: Floats, second: Floats, names: Sequence[str] = ()) -> Distance:
+    """Of rows of figures; with their names also those that tell the two sets apart."""
+    values = np.concatenate([first, second])
     of_second = np.repeat([0, 1], [len(first), len(second)])
-    right = (_told_apart(np.concatenate([first, second]), of_second) > 0) == (of_second == 1)
-    return Distance(*_interval(right, of_second), len(right), ())
+    right = (_told_apart(values, of_second) > 0) == (of_second == 1)
+    apart = _apart(values, of_second, names) if names else ()
+    return Distance(*_interval(right, of_second), len(right), apart)
 
 
 def _row(text: str) -> list[float]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from lowres import figures
+from lowres import figures, pictures
 from lowres.figures import LanguageRow, Summary
 from lowres.results import Results
 
-WIDTH, LEFT, RIGHT, TOP, ROW = 720, 210, 60, 34, 26
+LEFT, RIGHT, TOP, ROW = 210, 60, 34, 26
 MARGIN, LINE = 10, 17
 LONGEST = 27
 """Letters of a name that fit beside the bars; a longer one is cut where all can see it."""
@@ -32,32 +32,23 @@ text, .whisker { fill: #f0f6fc; stroke: none; } .small { fill: #9198a1; }
 
 
 def draw(results: Results) -> str:
-    """The picture as SVG; text in it is escaped by the XML writer."""
+    """The picture as SVG."""
     summary = figures.summarise(results)
     rows = [*summary.sources, *summary.targets]
     caption = _caption(summary)
     below = TOP + ROW * len(rows)
     height = below + 10 + LINE * len(caption)
-    svg = Element(
-        "svg",
-        {
-            "xmlns": "http://www.w3.org/2000/svg",
-            "viewBox": f"0 0 {WIDTH} {height}",
-            "width": str(WIDTH),
-            "role": "img",
-        },
-    )
     metric = figures.metric_name(summary.metric)
-    SubElement(svg, "title").text = f"{metric} of every language, with 95% intervals"
-    SubElement(svg, "style").text = STYLE
+    title = f"{metric} of every language, with 95% intervals"
+    svg = pictures.begun(height, title, STYLE)
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = f"{_x(tick):.1f}"
         _line(svg, "grid", x, str(TOP - 6), x, str(TOP + ROW * len(rows)))
-        _text(svg, "small", _x(tick), TOP - 12, "middle", f"{tick:g}")
+        pictures.text(svg, "small", _x(tick), TOP - 12, f"{tick:g}", "middle")
     for index, row in enumerate(rows):
         _row(svg, row, summary, TOP + ROW * index)
     for index, said in enumerate(caption, start=1):
-        _text(svg, "small", MARGIN, below + 4 + LINE * index, "start", said)
+        pictures.text(svg, "small", MARGIN, below + 4 + LINE * index, said, "start")
     return ElementTree.tostring(svg, encoding="unicode") + "\n"
 
 
@@ -75,10 +66,10 @@ def _caption(summary: Summary) -> list[str]:
 
 
 def _row(svg: Element, row: LanguageRow, summary: Summary, top: int) -> None:
-    _text(svg, "name", LEFT - 10, top + 16, "end", _short(row.language.name))
+    pictures.text(svg, "name", LEFT - 10, top + 16, _short(row.language.name), "end")
     found = row.adapter
     if found is None:
-        _text(svg, "small", LEFT + 4, top + 16, "start", figures.MISSING)
+        pictures.text(svg, "small", LEFT + 4, top + 16, figures.MISSING, "start")
         return
     middle = f"{top + 11.5:.1f}"
     SubElement(
@@ -101,7 +92,9 @@ def _row(svg: Element, row: LanguageRow, summary: Summary, top: int) -> None:
     if rivals:
         x = f"{_x(max(rivals)):.1f}"
         _line(svg, "base", x, str(top + 2), x, str(top + 21))
-    _text(svg, "small", WIDTH - RIGHT + 10, top + 16, "start", figures.number(found.value))
+    pictures.text(
+        svg, "small", pictures.WIDTH - RIGHT + 10, top + 16, figures.number(found.value), "start"
+    )
 
 
 def _short(name: str) -> str:
@@ -109,13 +102,8 @@ def _short(name: str) -> str:
 
 
 def _x(share: float) -> float:
-    return LEFT + (WIDTH - LEFT - RIGHT) * min(1.0, max(0.0, share))
+    return LEFT + (pictures.WIDTH - LEFT - RIGHT) * min(1.0, max(0.0, share))
 
 
 def _line(parent: Element, css: str, x1: str, y1: str, x2: str, y2: str) -> None:
     SubElement(parent, "line", {"class": css, "x1": x1, "y1": y1, "x2": x2, "y2": y2})
-
-
-def _text(parent: Element, css: str, x: float, y: float, anchor: str, text: str) -> None:
-    place = {"class": css, "x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor}
-    SubElement(parent, "text", place).text = text

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 from results_factory import STUDY, make_results
 
-from lowres import transfer_plot
+from lowres import pictures, transfer_plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -26,7 +26,7 @@ def test_every_language_has_a_bar_with_its_interval():
     assert width["English"] > width["N’Ko"]
     # nothing runs out of the picture
     whiskers = parts(results, "line", "whisker")
-    assert max(float(line.get("x2")) for line in whiskers) <= transfer_plot.WIDTH
+    assert max(float(line.get("x2")) for line in whiskers) <= pictures.WIDTH
 
 
 def test_a_language_without_a_score_is_there():
@@ -49,7 +49,7 @@ def test_no_text_runs_out_of_the_picture():
             before = {"start": 0.0, "middle": 0.5, "end": 1.0}[text.get("text-anchor")]
             start = float(text.get("x")) - before * width
             assert start >= 0, text.text
-            assert start + width <= transfer_plot.WIDTH, text.text
+            assert start + width <= pictures.WIDTH, text.text
             assert float(text.get("y")) <= bottom
     (*_, first, second) = parts(results, "text", "small")
     assert first.text.startswith("macro-F1, mean of 2 seeds. Bars: ")
